@@ -1,0 +1,59 @@
+# make            the binary ./bitnet              make test      every test, under five minutes
+# make install    PREFIX=/usr/local DESTDIR=       make clean
+# make CC=clang, make SAN=address,undefined test, make CC=aarch64-linux-gnu-gcc RUN=qemu-aarch64 test
+PREFIX ?= /usr/local
+CFLAGS ?= -O2 -g
+SAN    ?=
+RUN    ?=
+
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+comma := ,
+OUT  := build/$(ARCH)-$(notdir $(firstword $(CC)))$(addprefix -,$(subst $(comma),-,$(SAN)))
+MUST := -std=c11 -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 -I. -ffp-contract=off -pthread -Wall -Wextra \
+        -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+$(if $(filter -ffast-math -Ofast -march=native,$(CFLAGS)),$(error CFLAGS must not change results or target))
+
+# One file per tier, named TIER_*.c, built with that tier's flags only.
+TIERS_x86_64  := avx2 avx512
+TIERS_aarch64 := neon neondot neoni8mm
+TIERS_arm64   := $(TIERS_aarch64)
+ISA_avx2      := -mavx2 -mf16c
+ISA_avx512    := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi \
+                 -mavx512vpopcntdq -mavx512bitalg
+ISA_neondot   := -march=armv8.2-a+dotprod
+ISA_neoni8mm  := -march=armv8.2-a+dotprod+i8mm
+ALL_TIERS     := avx2 avx512 neon neondot neoni8mm
+OTHER_TIERS   := $(filter-out $(TIERS_$(ARCH)),$(ALL_TIERS))
+
+KERNELS := $(filter-out $(foreach t,$(OTHER_TIERS),kernels/$(t)_%.c),$(wildcard kernels/*.c))
+SOURCES := $(KERNELS) $(filter-out src/main.c,$(wildcard src/*.c)) $(wildcard tools/*.c)
+OBJECTS := $(SOURCES:%.c=$(OUT)/%.o)
+TESTS   := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/test_*.c tests/check_*.c))
+
+bitnet: $(OUT)/bitnet
+	cp $< $@
+
+$(OUT)/bitnet: $(OUT)/src/main.o $(OUT)/libbitnet.a
+	$(CC) $(CFLAGS) $(MUST) -o $@ $^ -lm
+
+$(OUT)/libbitnet.a: $(OBJECTS)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(OUT)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(MUST) $(ISA_$(firstword $(subst _, ,$(*F)))) -MMD -MP -c -o $@ $<
+
+$(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libbitnet.a
+	$(CC) $(CFLAGS) $(MUST) -o $@ $^ -lm
+
+tests: $(TESTS)
+
+test: bitnet tests
+	OUT=$(OUT) RUN="$(RUN)" sh tests/run.sh
+
+clean:
+	rm -rf build bitnet
+
+.PHONY: bitnet tests test clean install
+-include $(wildcard $(OUT)/*/*.d)

@@ -1,0 +1,95 @@
+/* layout.h: how a matrix of low-bit weights lies in a file and in memory, and packing it so.
+ *
+ * One layout per encoding serves every CPU tier and is used straight from the mapped file.
+ *
+ * A matrix W[n_rows][n_cols] is cut into blocks of 16 rows (the last one padded with rows of
+ * zeros). A block is a run of 64-byte lines over ascending columns; blocks follow one another:
+ *
+ *     block 0: line 0, line 1, ..., line L-1 | block 1: line 0, ... | ...
+ *
+ * L below. Columns are padded up to whole lines (grouped encodings: up to whole chunks) with the
+ * code written as "pad". Activations are zero there, so padding adds nothing. Row r of a block is
+ * r = 0..15; k counts columns from the line's first one. Fields are little-endian.
+ *
+ *   T2    ternary, 2 bits        16 rows x 16 k         byte 4r+i, bits 2f..2f+1 : k = 4f+i
+ *         code = t+1 in {0,1,2}; 3 is invalid; pad = 1
+ *   T1_6  ternary, 1.6 bits      16 rows x 20 k         byte 4r+i, trit j = 0..4 : k = 4j+i
+ *         c = t0 + 3*t1 + 9*t2 + 27*t3 with t = weight+1.  c < 64: byte = c | t4<<6;
+ *         c >= 64: byte = 192 | (t4*17 + c-64), at most 192+50; pad = trits of 1
+ *   B1    binary, 1 bit          16 rows x 32 k         byte 16j+r, bit f : k = 4f+j  (j = 0..3)
+ *         bit 1 = +1, bit 0 = -1; pad = 0 (counts as -1 times a zero activation)
+ *   I8    int8, -127..127        16 rows x 4 k          byte 4r+i : k = i, value + 128; pad = 128
+ *   F16   IEEE half              16 rows x 2 k          half 16i+r : k = i; pad = 0.0
+ *
+ * Grouped encodings carry one f16 scale d per row and group of G columns (32, 64, 128 or 256).
+ * A chunk covers two groups: one line of scales, half 16g+r (g = 0, 1) for row r, then the lines
+ * of 2G columns. T2 and B1 may be grouped (G any of the above) or not; these always are, G = 32:
+ *
+ *   I4    -8..7, 4.5 bits        16 rows x 8 k          byte 4r+i : low nibble k = i, high k = 4+i
+ *         code = value + 8; pad = 8; chunk = 1 + 8 lines for 64 columns
+ *   I6    -32..31, 6.5 bits      chunk = 1 line of scales, 8 lines like I4 with the low nibbles of
+ *         code = value + 32, 4 lines like T2 with its high two bits; pad = 32
+ *   F32   is not in lines: row-major [n_rows][n_cols], for vectors (norm gains) and small tables.
+ *
+ * Scales that are not in chunks follow the last line, f32, 64-byte aligned by construction:
+ *     tensor [1] (padded to 64 bytes) | row [n_blocks*16] | column [n_cols] (padded to 64 bytes)
+ */
+#ifndef KERNELS_LAYOUT_H
+#define KERNELS_LAYOUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum encoding { /* the numbers stand in files */
+    ENC_F32 = 1,
+    ENC_F16 = 2,
+    ENC_I8 = 3,
+    ENC_T2 = 4,
+    ENC_T1_6 = 5,
+    ENC_B1 = 6,
+    ENC_I6 = 7,
+    ENC_I4 = 8,
+};
+
+enum scale_kind { /* the numbers stand in files */
+    SCALE_NONE = 0,
+    SCALE_TENSOR = 1,
+    SCALE_ROW = 2,
+    SCALE_COLUMN = 3, /* multiplies the input, element by element */
+    SCALE_GROUP = 4,  /* f16, inside the chunks */
+};
+
+enum { BLOCK_ROWS = 16, LINE_BYTES = 64 };
+
+/* A packed matrix as the kernels see it; all pointers lead into the mapped file. */
+struct matrix {
+    const uint8_t *lines; /* [n_blocks][lines per block][64] */
+    const float *scale;   /* by scale_kind; NULL for NONE and GROUP */
+    size_t n_rows, n_cols;
+    uint32_t group; /* G, 0 unless SCALE_GROUP */
+    uint8_t encoding, scale_kind;
+};
+
+/* "t2", "t1.6", "b1", "b1g128", "i8", "f16", ... into name[16]. */
+void layout_name(char name[16], enum encoding e, uint32_t group);
+/* Is this combination one that the format knows? */
+bool layout_known(uint32_t encoding, uint32_t scale_kind, uint32_t group);
+size_t layout_blocks(size_t n_rows);
+size_t layout_block_bytes(enum encoding e, uint32_t group, size_t n_cols);
+/* Bytes of lines and scales together, or false when they pass 2^63. */
+bool layout_bytes(enum encoding e, enum scale_kind s, uint32_t group, uint64_t n_rows,
+                  uint64_t n_cols, uint64_t *lines_bytes, uint64_t *scale_bytes);
+
+/* Packs one block. values[16][n_cols] are the integers named above (t, +-1, int8, ...); for F16
+ * they are halves (const uint16_t *). scales[16][n_groups] are halves, n_groups =
+ * ceil(n_cols / G), NULL unless grouped. Padding is written here. */
+void layout_pack(uint8_t *block, enum encoding e, uint32_t group, const void *values,
+                 const uint16_t *scales, size_t n_cols);
+/* The inverse; false when a code has no meaning (T2 code 3, T1_6 above 242). */
+bool layout_unpack(void *values, uint16_t *scales, const uint8_t *block, enum encoding e,
+                   uint32_t group, size_t n_cols);
+/* Row `row` as floats, scales applied (not SCALE_COLUMN): embedding lookup. out[n_cols] */
+void layout_row(float *out, const struct matrix *m, size_t row);
+
+#endif
