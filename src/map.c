@@ -1,0 +1,236 @@
+/* map.c: mapping files and replacing them whole; see map.h. */
+#define _GNU_SOURCE /* O_TMPFILE */
+#include "src/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool map_open(struct map *m, const char *path, struct bitnet_error *err)
+{
+    *m = (struct map){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not make us wait */
+    struct stat st;
+    if (fd < 0)
+        return fail(err, BITNET_FAILED, "%s: cannot open: %s", path, strerror(errno));
+    if (fstat(fd, &st) != 0) {
+        fail(err, BITNET_FAILED, "%s: %s", path, strerror(errno));
+    } else if (S_ISDIR(st.st_mode)) {
+        fail(err, BITNET_BAD, "%s: is a folder, not a model file; a Hugging Face folder needs "
+             "'bitnet convert %s -o model.bnp' first", path, path);
+    } else if (!S_ISREG(st.st_mode)) {
+        fail(err, BITNET_BAD, "%s: not a regular file, so it cannot be mapped", path);
+    } else if (st.st_size == 0) {
+        fail(err, BITNET_BAD, "%s: the file is empty", path);
+    } else if ((uint64_t)st.st_size > SIZE_MAX) {
+        fail(err, BITNET_FAILED, "%s: %" PRIu64 " bytes do not fit this machine's addresses",
+             path, (uint64_t)st.st_size);
+    } else {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED) {
+            fail(err, BITNET_FAILED, "%s: cannot map %" PRIu64 " bytes: %s", path,
+                 (uint64_t)st.st_size, strerror(errno));
+        } else {
+            *m = (struct map){p, (uint64_t)st.st_size, true};
+        }
+    }
+    close(fd);
+    return m->bytes != NULL;
+}
+
+void map_close(struct map *m)
+{
+    if (m->mapped)
+        munmap((void *)(uintptr_t)m->bytes, (size_t)m->n_bytes);
+    *m = (struct map){0};
+}
+
+void map_advise(const struct map *m, uint64_t off, uint64_t n_bytes, enum map_use use)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    if (!m->mapped || off >= m->n_bytes)
+        return;
+    if (n_bytes > m->n_bytes - off)
+        n_bytes = m->n_bytes - off;
+    uint64_t begin = off / page * page;
+    void *p = (void *)(uintptr_t)(m->bytes + begin);
+    size_t n = (size_t)(off + n_bytes - begin);
+    switch (use) {
+    case MAP_USE_SOON: posix_madvise(p, n, POSIX_MADV_WILLNEED); break;
+    case MAP_USE_ONCE: posix_madvise(p, n, POSIX_MADV_SEQUENTIAL); break;
+    case MAP_USE_OFTEN:
+#ifdef MADV_HUGEPAGE
+        madvise(p, n, MADV_HUGEPAGE);
+#endif
+        break;
+    }
+}
+
+#ifdef EMBED_MODEL
+#ifdef __APPLE__
+#define RODATA ".const_data\n"
+#define RETURN ".text\n"
+#else
+#define RODATA ".pushsection .rodata.model, \"a\"\n"
+#define RETURN ".popsection\n"
+#endif
+/* The assembler copies the file: no table of numbers for the compiler to parse. */
+__asm__(RODATA ".balign 4096\n"
+        ".globl bitnet_embedded_begin\nbitnet_embedded_begin:\n"
+        ".incbin \"" EMBED_MODEL "\"\n"
+        ".globl bitnet_embedded_end\nbitnet_embedded_end:\n"
+        ".byte 0\n" RETURN);
+extern const uint8_t embedded_begin[] __asm__("bitnet_embedded_begin");
+extern const uint8_t embedded_end[] __asm__("bitnet_embedded_end");
+
+bool map_embedded(struct map *m)
+{
+    *m = (struct map){embedded_begin, (uint64_t)(embedded_end - embedded_begin), false};
+    return true;
+}
+#else
+bool map_embedded(struct map *m)
+{
+    *m = (struct map){0};
+    return false;
+}
+#endif
+
+/* Opens a file without a name in the target's folder, where system and file system know such. */
+static int open_nameless(const char *path, mode_t mode)
+{
+#ifdef O_TMPFILE
+    if (access("/proc/self/fd", X_OK) != 0)
+        return -1; /* it could not be given a name at the end */
+    char *folder = strdup(path);
+    if (!folder)
+        return -1;
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = 0;
+    int fd = open(slash ? folder : ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    free(folder);
+    return fd;
+#else
+    (void)path, (void)mode;
+    return -1;
+#endif
+}
+
+/* Gives the nameless file the name temp, from which it is renamed: link() never replaces. */
+static bool name_it(int fd, const char *temp)
+{
+    char self[32];
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    unlink(temp);
+    return linkat(AT_FDCWD, self, AT_FDCWD, temp, AT_SYMLINK_FOLLOW) == 0;
+}
+
+static char *temp_name(const char *path)
+{
+    size_t n = strlen(path) + 40;
+    char *temp = malloc(n);
+    if (temp) /* pid and time: two containers on one volume may share a pid */
+        snprintf(temp, n, "%s.%ld-%06x.tmp", path, (long)getpid(),
+                 (unsigned)(now_ns() / 1000 & 0xffffff));
+    return temp;
+}
+
+bool output_open(struct output *o, const char *path, struct bitnet_error *err)
+{
+    struct stat st;
+    *o = (struct output){.fd = -1};
+    bool exists = stat(path, &st) == 0;
+    if (exists && !S_ISREG(st.st_mode))
+        return fail(err, BITNET_FAILED, "%s: is %s, and output replaces a file", path,
+                    S_ISDIR(st.st_mode) ? "a folder" : "not a regular file");
+    o->path = exists ? realpath(path, NULL) : strdup(path);
+    o->temp = o->path ? temp_name(o->path) : NULL;
+    if (!o->temp) {
+        output_abandon(o);
+        return fail(err, BITNET_FAILED, "%s: out of memory", path);
+    }
+    o->fd = open_nameless(o->path, 0666);
+    o->nameless = o->fd >= 0;
+    if (o->fd < 0)
+        o->fd = open(o->temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (o->fd < 0) {
+        fail(err, BITNET_FAILED, "%s: cannot write: %s", path, strerror(errno));
+        o->nameless = true; /* nothing to remove */
+        output_abandon(o);
+        return false;
+    }
+    if (exists)
+        (void)!fchmod(o->fd, st.st_mode & 07777);
+    return true;
+}
+
+static bool write_failed(struct output *o, struct bitnet_error *err)
+{
+    return fail(err, BITNET_FAILED, "%s: cannot write: %s", o->path, strerror(errno));
+}
+
+bool output_write(struct output *o, const void *bytes, size_t n_bytes, struct bitnet_error *err)
+{
+    const uint8_t *p = bytes;
+    while (n_bytes > 0) {
+        ssize_t n = write(o->fd, p, n_bytes);
+        if (n < 0 && errno != EINTR)
+            return write_failed(o, err);
+        if (n > 0)
+            p += n, n_bytes -= (size_t)n;
+    }
+    return true;
+}
+
+bool output_write_at(struct output *o, uint64_t off, const void *bytes, size_t n_bytes,
+                     struct bitnet_error *err)
+{
+    const uint8_t *p = bytes;
+    while (n_bytes > 0) {
+        ssize_t n = pwrite(o->fd, p, n_bytes, (off_t)off);
+        if (n < 0 && errno != EINTR)
+            return write_failed(o, err);
+        if (n > 0)
+            p += n, off += (uint64_t)n, n_bytes -= (size_t)n;
+    }
+    return true;
+}
+
+bool output_commit(struct output *o, struct bitnet_error *err)
+{
+    if (o->nameless && !name_it(o->fd, o->temp)) {
+        write_failed(o, err);
+        output_abandon(o);
+        return false;
+    }
+    o->nameless = false;
+    int fd = o->fd;
+    o->fd = -1;
+    /* Network file systems report a full disk as late as close. */
+    if (close(fd) != 0 || rename(o->temp, o->path) != 0) {
+        write_failed(o, err);
+        output_abandon(o);
+        return false;
+    }
+    o->nameless = true; /* renamed: nothing to remove */
+    output_abandon(o);
+    return true;
+}
+
+void output_abandon(struct output *o)
+{
+    if (o->fd >= 0)
+        close(o->fd);
+    if (o->temp && !o->nameless)
+        unlink(o->temp);
+    free(o->path);
+    free(o->temp);
+    *o = (struct output){.fd = -1, .nameless = true};
+}

@@ -1,0 +1,47 @@
+/* map.h: files as memory, and files written whole. The only module that knows mmap, madvise and
+ * how systems differ in handling files. */
+#ifndef BITNET_MAP_H
+#define BITNET_MAP_H
+
+#include "src/base.h"
+
+/* Read-only bytes of a file. Whoever cuts the file while it is mapped gets SIGBUS; our own output
+ * files are renamed into place, never rewritten, so an open model stays whole. */
+struct map {
+    const uint8_t *bytes; /* page-aligned */
+    uint64_t n_bytes;
+    bool mapped; /* false: part of the binary */
+};
+
+/* Maps a regular file. Missing or unreadable is BITNET_FAILED; empty or a folder is BITNET_BAD. */
+bool map_open(struct map *m, const char *path, struct bitnet_error *err);
+/* The model that the binary carries; false when it carries none. */
+bool map_embedded(struct map *m);
+void map_close(struct map *m);
+
+/* Hints on a range of the mapping; any offsets are fine, failures are of no consequence. */
+enum map_use {
+    MAP_USE_SOON,  /* start reading it now */
+    MAP_USE_ONCE, /* once, front to back */
+    MAP_USE_OFTEN,       /* often, all of it: larger pages where the system has them for files */
+};
+void map_advise(const struct map *m, uint64_t off, uint64_t n_bytes, enum map_use use);
+
+/* A file that appears under its name only when it is complete: it grows without a name where the
+ * system can do that, else beside its target as "TARGET.PID-TIME.tmp", and is renamed at the end.
+ * A symbolic link is followed; the mode of a file that is replaced is kept. Devices and pipes are
+ * refused: a rename would replace them. */
+struct output {
+    int fd;
+    char *path; /* the target, links followed */
+    char *temp; /* the name that it is renamed from */
+    bool nameless; /* nothing stands under temp */
+};
+bool output_open(struct output *o, const char *path, struct bitnet_error *err);
+bool output_write(struct output *o, const void *bytes, size_t n_bytes, struct bitnet_error *err);
+bool output_write_at(struct output *o, uint64_t off, const void *bytes, size_t n_bytes,
+                     struct bitnet_error *err);
+bool output_commit(struct output *o, struct bitnet_error *err); /* renames and closes */
+void output_abandon(struct output *o); /* after a failure, or at any time: leaves no trace */
+
+#endif
