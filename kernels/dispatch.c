@@ -1,0 +1,333 @@
+/* dispatch.c: which tiers this machine can run, and their tables.
+ *
+ * A tier is trusted in three steps: cpuid (hwcap, sysctl) claims its features and the OS saves its
+ * registers; each feature's own instruction runs without SIGILL, because there are virtual
+ * machines whose cpuid claims VBMI or VNNI that trap; the self-test gives scalar's bits. Features
+ * are read from cpuid itself: compilers differ in the names that they know, and some of their
+ * numberings were wrong.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/dispatch.h"
+
+struct feature_probe {
+    uint32_t feature;
+    void (*run)(void);
+};
+
+struct tier {
+    const char *name;
+    uint32_t needs; /* of this tier alone; those below it are needed too */
+    void (*fill)(struct kernels *k);
+};
+
+static void fill_scalar(struct kernels *k)
+{
+    fill_scalar_head(&k->matrix);
+    fill_scalar_attention(&k->attention);
+    fill_scalar_element(&k->element);
+}
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+uint32_t cpu_features(void)
+{
+    uint32_t a, b, c, d, features = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) { /* OSXSAVE */
+        return 0;
+    }
+    uint32_t xcr0, xcr0_high;
+    __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(xcr0_high) : "c"(0));
+    bool ymm = (xcr0 & 0x06) == 0x06, zmm = (xcr0 & 0xe6) == 0xe6;
+    bool f16c = ymm && (c >> 28 & 1) && (c >> 29 & 1); /* AVX, F16C */
+    if (!ymm || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+        return 0;
+    }
+    features |= b >> 5 & 1 ? CPU_AVX2 : 0;
+    features |= f16c ? CPU_F16C : 0;
+    if (zmm) {
+        features |= b >> 16 & 1 ? CPU_AVX512F : 0;
+        features |= b >> 17 & 1 ? CPU_AVX512DQ : 0;
+        features |= b >> 30 & 1 ? CPU_AVX512BW : 0;
+        features |= b >> 31 & 1 ? CPU_AVX512VL : 0;
+        features |= c >> 1 & 1 ? CPU_AVX512VBMI : 0;
+        features |= c >> 11 & 1 ? CPU_AVX512VNNI : 0;
+        features |= c >> 12 & 1 ? CPU_AVX512BITALG : 0;
+        features |= c >> 14 & 1 ? CPU_AVX512VPOPCNTDQ : 0;
+    }
+    return features;
+}
+
+/* xmm0 stands for all of ymm0 and zmm0 in a clobber list. */
+static void run_avx2(void)
+{
+    __asm__ volatile("vpaddd %%ymm0, %%ymm0, %%ymm0; vzeroupper" ::: "xmm0");
+}
+static void run_f16c(void)
+{
+    __asm__ volatile("vcvtph2ps %%xmm0, %%ymm0; vzeroupper" ::: "xmm0");
+}
+static void run_avx512f(void)
+{
+    __asm__ volatile("vpaddd %%zmm0, %%zmm0, %%zmm0; vzeroupper" ::: "xmm0");
+}
+static void run_avx512bw(void)
+{
+    __asm__ volatile("vpaddb %%zmm0, %%zmm0, %%zmm0; vzeroupper" ::: "xmm0");
+}
+static void run_avx512vl(void)
+{
+    __asm__ volatile("vpternlogd $0, %%ymm0, %%ymm0, %%ymm0; vzeroupper" ::: "xmm0");
+}
+static void run_avx512dq(void)
+{
+    __asm__ volatile("vpmullq %%zmm0, %%zmm0, %%zmm0; vzeroupper" ::: "xmm0");
+}
+static void run_avx512vnni(void)
+{
+    __asm__ volatile("vpdpbusd %%zmm0, %%zmm0, %%zmm0; vzeroupper" ::: "xmm0");
+}
+static void run_avx512vbmi(void)
+{
+    __asm__ volatile("vpermb %%zmm0, %%zmm0, %%zmm0; vzeroupper" ::: "xmm0");
+}
+static void run_avx512vpopcntdq(void)
+{
+    __asm__ volatile("vpopcntq %%zmm0, %%zmm0; vzeroupper" ::: "xmm0");
+}
+static void run_avx512bitalg(void)
+{
+    __asm__ volatile("vpopcntb %%zmm0, %%zmm0; vzeroupper" ::: "xmm0");
+}
+
+static const struct feature_probe probes[] = {
+    {CPU_AVX2, run_avx2},
+    {CPU_F16C, run_f16c},
+    {CPU_AVX512F, run_avx512f},
+    {CPU_AVX512BW, run_avx512bw},
+    {CPU_AVX512VL, run_avx512vl},
+    {CPU_AVX512DQ, run_avx512dq},
+    {CPU_AVX512VNNI, run_avx512vnni},
+    {CPU_AVX512VBMI, run_avx512vbmi},
+    {CPU_AVX512VPOPCNTDQ, run_avx512vpopcntdq},
+    {CPU_AVX512BITALG, run_avx512bitalg},
+};
+
+static const struct tier tiers[] = {
+    {"scalar", 0, fill_scalar},
+};
+
+#elif defined(__aarch64__)
+
+#if defined(__APPLE__)
+#include <sys/sysctl.h>
+
+static bool has(const char *name)
+{
+    int value = 0;
+    size_t n_bytes = sizeof value;
+    return sysctlbyname(name, &value, &n_bytes, NULL, 0) == 0 && value;
+}
+
+uint32_t cpu_features(void)
+{
+    return CPU_NEON | (has("hw.optional.arm.FEAT_DotProd") ? CPU_DOTPROD : 0) |
+           (has("hw.optional.arm.FEAT_I8MM") ? CPU_I8MM : 0);
+}
+#else
+#include <sys/auxv.h>
+
+uint32_t cpu_features(void)
+{
+    unsigned long caps = getauxval(AT_HWCAP), caps2 = getauxval(AT_HWCAP2);
+    return (caps >> 1 & 1 ? CPU_NEON : 0) | (caps >> 20 & 1 ? CPU_DOTPROD : 0) |
+           (caps2 >> 13 & 1 ? CPU_I8MM : 0);
+}
+#endif
+
+/* As words, so that an assembler for armv8.0 takes them. */
+static void run_neon(void)
+{
+    __asm__ volatile("add v0.4s, v0.4s, v0.4s" ::: "v0");
+}
+static void run_dotprod(void)
+{
+    __asm__ volatile(".inst 0x4e809400" ::: "v0"); /* sdot v0.4s, v0.16b, v0.16b */
+}
+static void run_i8mm(void)
+{
+    __asm__ volatile(".inst 0x4e80a400" ::: "v0"); /* smmla v0.4s, v0.16b, v0.16b */
+}
+
+static const struct feature_probe probes[] = {
+    {CPU_NEON, run_neon},
+    {CPU_DOTPROD, run_dotprod},
+    {CPU_I8MM, run_i8mm},
+};
+
+static const struct tier tiers[] = {
+    {"scalar", 0, fill_scalar},
+};
+
+#else
+
+uint32_t cpu_features(void)
+{
+    return 0;
+}
+
+static const struct feature_probe probes[] = {{0, NULL}};
+static const struct tier tiers[] = {{"scalar", 0, fill_scalar}};
+#endif
+
+enum { N_TIERS = sizeof tiers / sizeof *tiers };
+
+static sigjmp_buf trap;
+
+static void on_sigill(int signal_number)
+{
+    siglongjmp(trap, signal_number);
+}
+
+uint32_t cpu_confirmed(uint32_t claimed)
+{
+    struct sigaction guard = {.sa_handler = on_sigill}, before;
+    sigemptyset(&guard.sa_mask);
+    if (sigaction(SIGILL, &guard, &before) != 0) {
+        return 0;
+    }
+    volatile uint32_t confirmed = 0;
+    for (volatile size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
+        if (!(claimed & probes[i].feature)) {
+            continue;
+        }
+        if (sigsetjmp(trap, 1) == 0) {
+            probes[i].run();
+            confirmed |= probes[i].feature;
+        }
+    }
+    sigaction(SIGILL, &before, NULL);
+    return confirmed;
+}
+
+/* Index of the best tier; each needs its own features and those of the tiers below. */
+static size_t best_tier(uint32_t features)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < N_TIERS && (features & tiers[i].needs) == tiers[i].needs; i++) {
+        best = i;
+    }
+    return best;
+}
+
+const char *kernels_best_tier(uint32_t features)
+{
+    return tiers[best_tier(features)].name;
+}
+
+static size_t best_here;
+
+static void find_best(void)
+{
+    best_here = best_tier(cpu_confirmed(cpu_features()));
+}
+
+static size_t usable_tier(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_best);
+    return best_here;
+}
+
+const char *kernels_tier(size_t i, bool *usable)
+{
+    *usable = i <= usable_tier();
+    return i < N_TIERS ? tiers[i].name : NULL;
+}
+
+static size_t tier_index(const char *name)
+{
+    size_t i = 0;
+    while (i < N_TIERS && strcmp(tiers[i].name, name) != 0) {
+        i++;
+    }
+    return i;
+}
+
+bool kernels_fill(struct kernels *k, const char *tier)
+{
+    size_t last = tier_index(tier);
+    if (last == N_TIERS) {
+        return false;
+    }
+    memset(k, 0, sizeof *k);
+    for (size_t i = 0; i <= last; i++) {
+        tiers[i].fill(k);
+    }
+    k->tier = tiers[last].name;
+    return true;
+}
+
+static bool select_named(struct kernels *k, const char *tier, char why[256])
+{
+    size_t i = tier_index(tier);
+    if (i == N_TIERS) {
+        int n = snprintf(why, 256, "no tier '%.32s'; this architecture has", tier);
+        for (size_t j = 0; j < N_TIERS; j++) {
+            n += snprintf(why + n, 256 - (size_t)n, " %s", tiers[j].name);
+        }
+        return false;
+    }
+    if (i > usable_tier()) {
+        snprintf(why, 256, "this machine cannot run tier '%s'; its best is '%s'", tier,
+                 tiers[usable_tier()].name);
+        return false;
+    }
+    return kernels_fill(k, tier);
+}
+
+bool kernels_select(struct kernels *k, const char *tier, char why[256], char note[256])
+{
+    why[0] = note[0] = 0;
+    if (tier) {
+        return select_named(k, tier, why);
+    }
+    return kernels_fill(k, tiers[usable_tier()].name);
+}
+
+static matmul_fn *matmul_of_bits(const struct matrix_kernels *m, const struct matrix *w,
+                                 enum act_kind act)
+{
+    switch (w->encoding) {
+    case ENC_T2: return m->t2_i8;
+    case ENC_T1_6: return m->t1_6_i8;
+    case ENC_B1: return act == ACT_SIGN ? m->b1_sign : m->b1_i8;
+    case ENC_I8: return m->i8_i8;
+    case ENC_I6: return m->i6_i8;
+    case ENC_I4: return m->i4_i8;
+    default: return NULL;
+    }
+}
+
+matmul_fn *kernels_matmul(const struct kernels *k, const struct matrix *w, enum act_kind act)
+{
+    const struct matrix_kernels *m = &k->matrix;
+    if (act != ACT_F32) {
+        return matmul_of_bits(m, w, act);
+    }
+    switch (w->encoding) {
+    case ENC_T2: return m->t2_f32;
+    case ENC_T1_6: return m->t1_6_f32;
+    case ENC_B1: return m->b1_f32;
+    case ENC_I8: return m->i8_f32;
+    case ENC_I6: return m->i6_f32;
+    case ENC_I4: return m->i4_f32;
+    case ENC_F16: return m->f16_f32;
+    default: return NULL;
+    }
+}
