@@ -27,6 +27,7 @@ struct tier {
 
 static void fill_scalar(struct kernels *k)
 {
+    fill_scalar_ternary(&k->matrix);
     fill_scalar_head(&k->matrix);
     fill_scalar_attention(&k->attention);
     fill_scalar_element(&k->element);

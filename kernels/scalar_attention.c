@@ -8,7 +8,7 @@ static void qk_f16(float *scores, const float *q, const uint16_t *k, size_t pos_
     for (size_t p = 0; p < n_pos; p++, k += pos_stride) {
         float lane[32] = {0};
         for (size_t d = 0; d < head_dim; d++) {
-            lane[d % 32] += q[d] * half_float(k[d]);
+            lane[d % 32] += q[d] * half_to_float(k[d]);
         }
         scores[p] = fold_lanes(lane) * scale;
     }
@@ -33,7 +33,7 @@ static void av_f16(float *out, const float *p_weight, const uint16_t *v, size_t 
     memset(out, 0, head_dim * sizeof *out);
     for (size_t p = 0; p < n_pos; p++, v += pos_stride) {
         for (size_t d = 0; d < head_dim; d++) {
-            out[d] += p_weight[p] * half_float(v[d]);
+            out[d] += p_weight[p] * half_to_float(v[d]);
         }
     }
 }

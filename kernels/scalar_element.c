@@ -158,7 +158,7 @@ static void mul(float *y, const float *a, const float *b, size_t n)
 static void to_f16(uint16_t *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        y[i] = float_half(x[i]);
+        y[i] = float_to_half(x[i]);
     }
 }
 

@@ -81,7 +81,7 @@ static float group_scale(const struct matrix *w, const uint8_t *block, size_t r,
     }
     size_t g = k / w->group;
     size_t chunk_bytes = layout_block_bytes(w->encoding, w->group, 2 * w->group);
-    return half_float(load_half(block + g / 2 * chunk_bytes + 2 * (16 * (g % 2) + r)));
+    return half_to_float(load_half(block + g / 2 * chunk_bytes + 2 * (16 * (g % 2) + r)));
 }
 
 static float outer_scale(const struct matrix *w, size_t row)
@@ -175,7 +175,7 @@ static void unpack_floats(float *rows, size_t stride, const struct matrix *w, co
         for (size_t i = 0; i < BLOCK_ROWS * w->n_cols; i++) {
             size_t r = i / w->n_cols, k = i % w->n_cols;
             const uint8_t *line = block + k / 2 * LINE_BYTES;
-            rows[r * stride + k] = half_float(load_half(line + 2 * (16 * (k % 2) + r)));
+            rows[r * stride + k] = half_to_float(load_half(line + 2 * (16 * (k % 2) + r)));
         }
         return;
     }
