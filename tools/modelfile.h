@@ -1,0 +1,17 @@
+/* modelfile.h: a model file opened by its name, for the offline commands. */
+#ifndef TOOLS_MODELFILE_H
+#define TOOLS_MODELFILE_H
+
+#include "src/bnp.h"
+#include "src/map.h"
+
+struct model_file {
+    struct map map;
+    struct bnp bnp;
+};
+
+/* path NULL: the model that the binary carries. */
+bool model_file_open(struct model_file *f, const char *path, struct bitnet_error *err);
+void model_file_close(struct model_file *f);
+
+#endif
