@@ -126,8 +126,8 @@ void bitnet_seq_cut(bitnet_session *s, uint32_t seq, size_t n_keep); /* drop all
 /* Makes sequence `to` equal to the first n_keep tokens of `from`. */
 void bitnet_seq_copy(bitnet_session *s, uint32_t to, uint32_t from, size_t n_keep);
 
-/* Sampler: penalties, bias and mask, then temperature, top-k, top-p, min-p, one draw. temp 0 is greedy:
- * the highest logit, the lowest id among equals. */
+/* Sampler: penalties, bias and mask, then top-k, top-p, min-p, temperature, one draw (the order of
+ * llama.cpp's default chain). temp 0 is greedy: the highest logit, the lowest id among equals. */
 struct bitnet_bias {
     int32_t token;
     float bias; /* added to the logit; -INFINITY forbids */
@@ -151,7 +151,8 @@ void bitnet_sampler_close(bitnet_sampler *s);
 void bitnet_sampler_reset(bitnet_sampler *s, uint64_t seed); /* forget all, as if newly opened */
 void bitnet_sampler_see(bitnet_sampler *s, int32_t token);   /* the penalties now know it */
 /* Draws from logits[n_vocab], which it overwrites, and sees what it drew. allowed NULL: all, else
- * one bit per token id. Ids without text that are not stop tokens are never drawn. */
+ * one bit per token id. Ids without text that are not stop tokens are never drawn. -1 when nothing
+ * may be drawn. */
 int32_t bitnet_sample(bitnet_sampler *s, float *logits, const uint32_t *allowed);
 /* ln of the softmax over logits[n_vocab], at `token`: the unpenalised model's log-probability. */
 double bitnet_logprob(const float *logits, size_t n_vocab, int32_t token);

@@ -1,0 +1,208 @@
+/* forward.c: the transformer, as the papers write it (Ma et al. 2024, arXiv:2402.17764, on the
+ * Llama block of Touvron et al. 2023, arXiv:2302.13971):
+ *
+ *     x = embedding[token]
+ *     for each layer:
+ *         q, k, v = Wq h, Wk h, Wv h            h = norm(x)
+ *         q, k = rope(q, pos), rope(k, pos)
+ *         x = x + Wo subnorm(attention(q, K, V))
+ *         x = x + Wdown subnorm(act(Wgate h) * Wup h)     h = norm(x)
+ *     logits = Whead norm(x)
+ *
+ * Every W meets quantized activations (project.h). Tokens of one batch are independent but for the
+ * keys and values of their own sequence, so how they are cut into batches changes no bit. */
+#include "src/forward.h"
+
+#include <string.h>
+
+#include "src/fmath.h"
+
+static size_t row_stride(size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
+
+void forward_lay_out(struct forward *f, struct arena *a, const struct model *m, size_t n_threads,
+                     const struct bitnet_session_options *o)
+{
+    const struct bitnet_shape *s = &m->shape;
+    size_t n = o->max_batch, q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
+    size_t max_cols = q > s->n_embd ? q : s->n_embd;
+    max_cols = s->n_ff > max_cols ? s->n_ff : max_cols;
+    size_t max_rows = 2 * o->max_logits > n ? 2 * o->max_logits : n;
+    *f = (struct forward){.model = m, .embd_stride = row_stride(s->n_embd),
+                          .q_stride = row_stride(q), .kv_stride = row_stride(kv),
+                          .ff_stride = row_stride(s->n_ff), .vocab_stride = row_stride(s->n_vocab)};
+    f->projector.act = o->act;
+    f->projector.norm_eps = m->norm_eps;
+    project_lay_out(&f->projector, a, n_threads, max_rows, max_cols);
+    kv_lay_out(&f->kv, a, s, o->n_ctx, o->n_seqs, o->kv);
+    rope_lay_out(&f->rope, a, &m->rope);
+    f->x = arena_take(a, n, f->embd_stride * sizeof *f->x);
+    f->y = arena_take(a, n, f->embd_stride * sizeof *f->y);
+    f->q = arena_take(a, n, f->q_stride * sizeof *f->q);
+    f->att = arena_take(a, n, f->q_stride * sizeof *f->att);
+    f->k = arena_take(a, n, f->kv_stride * sizeof *f->k);
+    f->v = arena_take(a, n, f->kv_stride * sizeof *f->v);
+    f->gate = arena_take(a, n, f->ff_stride * sizeof *f->gate);
+    f->up = arena_take(a, n, f->ff_stride * sizeof *f->up);
+    f->cosine = arena_take(a, n, f->rope.n_pairs * sizeof *f->cosine);
+    f->sine = arena_take(a, n, f->rope.n_pairs * sizeof *f->sine);
+    f->scores = arena_take(a, n_threads, row_stride(o->n_ctx) * sizeof *f->scores);
+    f->seq = arena_take(a, n, sizeof *f->seq);
+    f->pos = arena_take(a, n, sizeof *f->pos);
+    f->hidden = arena_take(a, o->max_logits, f->embd_stride * sizeof *f->hidden);
+    f->logits = arena_take(a, 2 * o->max_logits, f->vocab_stride * sizeof *f->logits);
+}
+
+/* One step of a layer that treats each token alone. */
+struct each_token {
+    struct forward *f;
+    const struct layer *l;
+    size_t layer_idx, n_tok;
+    void (*step)(const struct each_token *e, size_t t);
+};
+
+static void token_share(void *ctx, int worker, int n_workers)
+{
+    const struct each_token *e = ctx;
+    for (size_t t = (size_t)worker; t < e->n_tok; t += (size_t)n_workers)
+        e->step(e, t);
+}
+
+static void for_each_token(struct each_token *e, void (*step)(const struct each_token *, size_t))
+{
+    e->step = step;
+    if (e->n_tok == 1)
+        step(e, 0); /* shorter than waking the others */
+    else
+        pool_run(e->f->pool, token_share, e);
+}
+
+/* Norms of heads, rotation, and the new position's keys and values into the cache. */
+static void rotate_and_store(const struct each_token *e, size_t t)
+{
+    struct forward *f = e->f;
+    const struct bitnet_shape *s = &f->model->shape;
+    const struct element_kernels *el = &f->kernels->element;
+    float *q = f->q + t * f->q_stride, *k = f->k + t * f->kv_stride;
+    if (e->l->q_norm) {
+        for (size_t h = 0; h < s->n_heads; h++)
+            el->rmsnorm(q + h * s->head_dim, q + h * s->head_dim, e->l->q_norm, s->head_dim,
+                        f->model->norm_eps);
+        for (size_t h = 0; h < s->n_kv_heads; h++)
+            el->rmsnorm(k + h * s->head_dim, k + h * s->head_dim, e->l->k_norm, s->head_dim,
+                        f->model->norm_eps);
+    }
+    const float *c = f->cosine + t * f->rope.n_pairs, *sn = f->sine + t * f->rope.n_pairs;
+    size_t n_rot = f->model->rope.n_rot;
+    if (f->model->rope.adjacent) {
+        el->rope_adjacent(q, c, sn, s->n_heads, s->head_dim, n_rot);
+        el->rope_adjacent(k, c, sn, s->n_kv_heads, s->head_dim, n_rot);
+    } else {
+        el->rope_half(q, c, sn, s->n_heads, s->head_dim, n_rot);
+        el->rope_half(k, c, sn, s->n_kv_heads, s->head_dim, n_rot);
+    }
+    kv_store(&f->kv, f->kernels, e->layer_idx, f->seq[t], f->pos[t], k, f->v + t * f->kv_stride);
+}
+
+/* softmax(q K / sqrt(head_dim)) V of one token and head over all positions up to its own. */
+static void attend(const struct each_token *e, size_t t, size_t head, float *scores)
+{
+    struct forward *f = e->f;
+    const struct bitnet_shape *s = &f->model->shape;
+    const struct attention_kernels *a = &f->kernels->attention;
+    const struct kv *kv = &f->kv;
+    size_t n = s->head_dim, n_pos = f->pos[t] + 1;
+    size_t at = kv_position(kv, e->layer_idx, f->seq[t], head / (s->n_heads / s->n_kv_heads), 0);
+    const float *q = f->q + t * f->q_stride + head * n;
+    float *out = f->att + t * f->q_stride + head * n;
+    float scale = f->score_scale;
+    if (kv->type == BITNET_KV_F16) {
+        a->qk_f16(scores, q, kv->k16 + at * n, n, n_pos, n, scale);
+        a->softmax(scores, n_pos);
+        a->av_f16(out, scores, kv->v16 + at * n, n, n_pos, n);
+    } else {
+        a->qk_i8(scores, q, kv->k8 + at * n, kv->k_scale + at, n, 1, n_pos, n, scale);
+        a->softmax(scores, n_pos);
+        a->av_i8(out, scores, kv->v8 + at * n, kv->v_scale + at, n, 1, n_pos, n);
+    }
+}
+
+/* Workers take (token, head) pairs in turn: in a long prompt later tokens see more positions. */
+static void attend_share(void *ctx, int worker, int n_workers)
+{
+    const struct each_token *e = ctx;
+    struct forward *f = e->f;
+    size_t n_heads = f->model->shape.n_heads;
+    float *scores = f->scores + (size_t)worker * row_stride(f->kv.n_ctx);
+    for (size_t i = (size_t)worker; i < e->n_tok * n_heads; i += (size_t)n_workers)
+        attend(e, i / n_heads, i % n_heads, scores);
+}
+
+static void activate(const struct each_token *e, size_t t)
+{
+    struct forward *f = e->f;
+    float *gate = f->gate + t * f->ff_stride;
+    const float *up = f->up + t * f->ff_stride;
+    if (f->model->ffn_act == FFN_RELU2)
+        f->kernels->element.relu2_mul(gate, gate, up, f->model->shape.n_ff);
+    else
+        f->kernels->element.silu_mul(gate, gate, up, f->model->shape.n_ff);
+}
+
+static void add_block(const struct each_token *e, size_t t)
+{
+    struct forward *f = e->f;
+    f->kernels->element.add(f->x + t * f->embd_stride, f->y + t * f->embd_stride,
+                            f->model->shape.n_embd);
+}
+
+static void run_layer(struct forward *f, size_t layer_idx, size_t n_tok)
+{
+    const struct layer *l = &f->model->layers[layer_idx];
+    struct each_token e = {f, l, layer_idx, n_tok, NULL};
+
+    const struct product qkv[] = {{&l->q, f->q, f->q_stride},
+                                  {&l->k, f->k, f->kv_stride},
+                                  {&l->v, f->v, f->kv_stride}};
+    project(&f->projector, f->x, f->embd_stride, n_tok, l->attn_norm, qkv, 3);
+    for_each_token(&e, rotate_and_store);
+    pool_run(f->pool, attend_share, &e);
+    const struct product o = {&l->o, f->y, f->embd_stride};
+    project(&f->projector, f->att, f->q_stride, n_tok, l->attn_sub_norm, &o, 1);
+    for_each_token(&e, add_block);
+
+    const struct product gate_up[] = {{&l->gate, f->gate, f->ff_stride},
+                                      {&l->up, f->up, f->ff_stride}};
+    project(&f->projector, f->x, f->embd_stride, n_tok, l->ffn_norm, gate_up, 2);
+    for_each_token(&e, activate);
+    const struct product down = {&l->down, f->y, f->embd_stride};
+    project(&f->projector, f->gate, f->ff_stride, n_tok, l->ffn_sub_norm, &down, 1);
+    for_each_token(&e, add_block);
+}
+
+void forward_run(struct forward *f, const struct bitnet_input *in, size_t n_tok)
+{
+    const struct model *m = f->model;
+    for (size_t t = 0; t < n_tok; t++) {
+        f->seq[t] = in[t].seq;
+        f->pos[t] = f->kv.n_tokens[in[t].seq]++;
+        layout_row(f->x + t * f->embd_stride, &m->embd, (size_t)in[t].token);
+        rope_angles(&f->rope, f->pos[t], f->cosine + t * f->rope.n_pairs,
+                    f->sine + t * f->rope.n_pairs);
+    }
+    for (size_t i = 0; i < m->shape.n_layers; i++)
+        run_layer(f, i, n_tok);
+
+    size_t n_wanted = 0;
+    for (size_t t = 0; t < n_tok; t++) {
+        if (in[t].want_logits)
+            f->kernels->element.rmsnorm(f->hidden + n_wanted++ * f->embd_stride,
+                                        f->x + t * f->embd_stride, m->output_norm,
+                                        m->shape.n_embd, m->norm_eps);
+    }
+    if (n_wanted > 0)
+        project_head(&f->projector, &m->head, f->hidden, f->embd_stride, n_wanted, f->logits,
+                     f->vocab_stride);
+}

@@ -1,0 +1,23 @@
+/* pool.h: a fixed set of threads that run one function together.
+ *
+ * The caller is worker 0. Workers are created once; between runs they spin for some microseconds
+ * (the steps of a token follow each other faster than a sleeping thread wakes) and then sleep. */
+#ifndef BITNET_POOL_H
+#define BITNET_POOL_H
+
+#include "src/base.h"
+
+enum { MAX_THREADS = 256 };
+
+struct pool;
+typedef void pool_fn(void *ctx, int worker, int n_workers);
+
+bool pool_open(struct pool **out, int n_threads, struct bitnet_error *err);
+void pool_close(struct pool *p);
+int pool_threads(const struct pool *p);
+/* Runs fn on every worker and returns when all have. Not reentrant. */
+void pool_run(struct pool *p, pool_fn *fn, void *ctx);
+/* Cores that this process may use: its affinity mask and its cgroup's quota. At least 1. */
+int pool_usable_cores(void);
+
+#endif

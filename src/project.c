@@ -1,0 +1,253 @@
+/* project.c: see project.h. Threads split tokens while quantizing and row blocks while multiplying;
+ * every number is computed by one thread, so their count cannot change a bit. */
+#include "src/project.h"
+
+#include <string.h>
+
+static uint32_t act_group(enum bitnet_act act)
+{
+    return act == BITNET_ACT_I8_G32 ? 32 : act == BITNET_ACT_I8_G128 ? 128 : 0;
+}
+
+static enum act_kind act_kind(enum bitnet_act act)
+{
+    switch (act) {
+    case BITNET_ACT_F32: return ACT_F32;
+    case BITNET_ACT_I4: return ACT_I4;
+    case BITNET_ACT_SIGN: return ACT_SIGN;
+    default: return ACT_I8;
+    }
+}
+
+void project_lay_out(struct projector *p, struct arena *a, size_t n_threads, size_t max_tok,
+                     size_t max_cols)
+{
+    size_t stride = act_stride(max_cols);
+    p->max_tok = max_tok;
+    p->max_cols = max_cols;
+    p->q = arena_take(a, max_tok, stride);
+    p->sum32 = arena_take(a, max_tok, stride / 32 * sizeof *p->sum32);
+    p->scale = arena_take(a, max_tok, (max_cols / 32 + 1) * sizeof *p->scale);
+    p->f = arena_take(a, max_tok, stride * sizeof *p->f);
+    p->own = arena_take(a, max_tok, stride * sizeof *p->own);
+    p->scratch = arena_take(a, n_threads, matmul_scratch_bytes(max_cols));
+}
+
+static bool check_pair(const struct kernels *k, const struct linear *l, enum bitnet_act act,
+                       struct bitnet_error *err)
+{
+    if (kernels_matmul(k, &l->w, act_kind(act)) && !(l->w.encoding == ENC_T1_6 && act_group(act)))
+        return true;
+    char name[16];
+    layout_name(name, l->w.encoding, l->w.group);
+    return fail(err, BITNET_USAGE,
+                "%s weights do not take these activations; bitnet convert MODEL --body t2 makes "
+                "ones that do, or leave out --act",
+                name);
+}
+
+bool project_check(const struct model *m, const struct kernels *k, enum bitnet_act act,
+                   struct bitnet_error *err)
+{
+    for (size_t i = 0; i < m->shape.n_layers; i++) {
+        const struct layer *l = &m->layers[i];
+        if (!check_pair(k, &l->q, act, err) || !check_pair(k, &l->k, act, err) ||
+            !check_pair(k, &l->v, act, err) || !check_pair(k, &l->o, act, err) ||
+            !check_pair(k, &l->gate, act, err) || !check_pair(k, &l->up, act, err) ||
+            !check_pair(k, &l->down, act, err))
+            return false;
+    }
+    return true;
+}
+
+struct quantizing {
+    struct projector *p;
+    const float *x, *gain;
+    size_t x_stride, n_tok, n_cols;
+};
+
+static void quantize_token(const struct quantizing *z, size_t t)
+{
+    struct projector *p = z->p;
+    const struct element_kernels *e = &p->kernels->element;
+    size_t n = z->n_cols, stride = act_stride(n);
+    const float *x = z->x + t * z->x_stride;
+    int8_t *q = p->q + t * stride;
+    int32_t *sum32 = p->sum32 + t * (stride / 32);
+    uint32_t group = act_group(p->act);
+    float *scale = p->scale + t * (group ? (n + group - 1) / group : 1);
+    float *f = p->f + t * stride;
+    int qmax = p->act == BITNET_ACT_I4 ? 7 : 127;
+    if (p->act == BITNET_ACT_F32 || (p->act == BITNET_ACT_SIGN && z->gain)) {
+        if (z->gain)
+            e->rmsnorm(f, x, z->gain, n, p->norm_eps);
+        else if (f != x)
+            memcpy(f, x, n * sizeof *f);
+        memset(f + n, 0, (stride - n) * sizeof *f);
+        x = f;
+    }
+    if (p->act == BITNET_ACT_F32)
+        return;
+    if (p->act == BITNET_ACT_SIGN)
+        e->quantize_sign(q, sum32, scale, x, n, stride);
+    else if (z->gain)
+        e->rmsnorm_quantize(q, sum32, scale, x, z->gain, n, stride, group, qmax, p->norm_eps);
+    else
+        e->quantize(q, sum32, scale, x, n, stride, group, qmax);
+}
+
+static void quantize_share(void *ctx, int worker, int n_workers)
+{
+    const struct quantizing *z = ctx;
+    for (size_t t = (size_t)worker; t < z->n_tok; t += (size_t)n_workers)
+        quantize_token(z, t);
+}
+
+static void quantize(struct quantizing *z)
+{
+    if (z->n_tok == 1)
+        quantize_token(z, 0); /* shorter than waking the others */
+    else
+        pool_run(z->p->pool, quantize_share, z);
+}
+
+struct multiplying {
+    struct projector *p;
+    struct activations x;
+    const struct product *out;
+    size_t n_out, n_blocks; /* of all matrices together */
+};
+
+/* Worker w's share of the row blocks of all matrices, laid end to end. Even bounds, because kernels
+ * walk two blocks at a time. */
+static void multiply_share(void *ctx, int worker, int n_workers)
+{
+    const struct multiplying *z = ctx;
+    struct projector *p = z->p;
+    size_t n = (size_t)n_workers, w = (size_t)worker;
+    size_t begin = z->n_blocks * w / n, end = z->n_blocks * (w + 1) / n, first = 0;
+    begin = worker == 0 ? 0 : begin & ~(size_t)1;
+    end = worker == n_workers - 1 ? z->n_blocks : end & ~(size_t)1;
+    for (size_t i = 0; i < z->n_out; i++) {
+        const struct matrix *m = &z->out[i].linear->w;
+        size_t n_blocks = layout_blocks(m->n_rows);
+        size_t from = begin > first ? begin - first : 0;
+        size_t to = end > first ? end - first : 0;
+        to = to < n_blocks ? to : n_blocks;
+        if (from < to) {
+            struct matmul job = {z->out[i].y, z->out[i].y_stride, m, &z->x, from, to,
+                                 p->scratch + w * matmul_scratch_bytes(p->max_cols)};
+            kernels_matmul(p->kernels, m, z->x.kind)(&job);
+        }
+        first += n_blocks;
+    }
+}
+
+static void multiply(struct projector *p, size_t n_tok, enum act_kind kind, uint32_t group,
+                     const struct product *out, size_t n_out)
+{
+    size_t n_cols = out[0].linear->w.n_cols;
+    struct multiplying z = {p, {.q = p->q, .sum32 = p->sum32, .scale = p->scale, .f = p->f,
+                                .n_tok = n_tok, .n_cols = n_cols, .q_stride = act_stride(n_cols),
+                                .n_groups = group ? (n_cols + group - 1) / group : 1,
+                                .group = group, .kind = (uint8_t)kind},
+                            out, n_out, 0};
+    for (size_t i = 0; i < n_out; i++)
+        z.n_blocks += layout_blocks(out[i].linear->w.n_rows);
+    pool_run(p->pool, multiply_share, &z);
+}
+
+static bool changes_input(const struct linear *l)
+{
+    return l->norm_in || l->in_bias || l->w.scale_kind == SCALE_COLUMN;
+}
+
+/* A matrix with an input of its own: x is normed and scaled for it alone. */
+static void project_own(struct projector *p, const float *x, size_t x_stride, size_t n_tok,
+                        const float *gain, const struct product *out)
+{
+    const struct element_kernels *e = &p->kernels->element;
+    const struct linear *l = out->linear;
+    size_t n = l->w.n_cols, stride = act_stride(n);
+    bool scaled = l->w.scale_kind == SCALE_COLUMN;
+    for (size_t t = 0; t < n_tok; t++) {
+        float *own = p->own + t * stride;
+        if (gain)
+            e->rmsnorm(own, x + t * x_stride, gain, n, p->norm_eps);
+        else
+            memcpy(own, x + t * x_stride, n * sizeof *own);
+        if (l->norm_in)
+            e->rmsnorm(own, own, l->norm_in, n, p->norm_eps);
+        if (scaled)
+            e->mul(p->f + t * stride, own, l->w.scale, n);
+    }
+    struct quantizing z = {p, scaled ? p->f : p->own, NULL, stride, n_tok, n};
+    quantize(&z);
+    multiply(p, n_tok, act_kind(p->act), act_group(p->act), out, 1);
+    for (size_t t = 0; l->in_bias && t < n_tok; t++) {
+        float bias = 0;
+        for (size_t k = 0; k < n; k++)
+            bias += l->in_bias[k] * p->own[t * stride + k];
+        for (size_t r = 0; r < l->w.n_rows; r++)
+            out->y[t * out->y_stride + r] += bias;
+    }
+}
+
+void project(struct projector *p, const float *x, size_t x_stride, size_t n_tok, const float *gain,
+             const struct product *out, size_t n_out)
+{
+    bool shared = true;
+    for (size_t i = 0; i < n_out; i++)
+        shared = shared && !changes_input(out[i].linear);
+    if (!shared) {
+        for (size_t i = 0; i < n_out; i++)
+            project_own(p, x, x_stride, n_tok, gain, &out[i]);
+        return;
+    }
+    struct quantizing z = {p, x, gain, x_stride, n_tok, out[0].linear->w.n_cols};
+    quantize(&z);
+    multiply(p, n_tok, act_kind(p->act), act_group(p->act), out, n_out);
+}
+
+/* Rows 2t and 2t+1 of the quantized buffers: hidden[t], and what its rounding left over. */
+static void quantize_twice(struct projector *p, const float *hidden, size_t hidden_stride,
+                           size_t n_tok, size_t n)
+{
+    size_t stride = act_stride(n);
+    for (size_t t = 0; t < n_tok; t++) {
+        const float *x = hidden + t * hidden_stride;
+        for (size_t term = 0; term < 2; term++) {
+            int8_t *q = p->q + (2 * t + term) * stride;
+            float *scale = p->scale + 2 * t + term;
+            p->kernels->element.quantize(q, p->sum32 + (2 * t + term) * (stride / 32), scale, x, n,
+                                         stride, 0, 127);
+            for (size_t i = 0; term == 0 && i < n; i++)
+                p->f[i] = x[i] - (float)q[i] * *scale;
+            x = p->f;
+        }
+    }
+}
+
+void project_head(struct projector *p, const struct matrix *head, const float *hidden,
+                  size_t hidden_stride, size_t n_tok, float *logits, size_t y_stride)
+{
+    size_t n = head->n_cols, stride = act_stride(n);
+    struct linear l = {.w = *head};
+    struct product out = {&l, logits, y_stride};
+    if (p->act == BITNET_ACT_F32 || head->encoding == ENC_F16) {
+        for (size_t t = 0; t < n_tok; t++) {
+            memcpy(p->f + t * stride, hidden + t * hidden_stride, n * sizeof *p->f);
+            memset(p->f + t * stride + n, 0, (stride - n) * sizeof *p->f);
+        }
+        multiply(p, n_tok, ACT_F32, 0, &out, 1);
+        return;
+    }
+    quantize_twice(p, hidden, hidden_stride, n_tok, n);
+    multiply(p, 2 * n_tok, ACT_I8, 0, &out, 1);
+    for (size_t t = 0; t < n_tok; t++) {
+        float *y = logits + t * y_stride;
+        if (t > 0)
+            memcpy(y, logits + 2 * t * y_stride, y_stride * sizeof *y);
+        p->kernels->element.add(y, logits + (2 * t + 1) * y_stride, y_stride);
+    }
+}

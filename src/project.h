@@ -1,0 +1,46 @@
+/* project.h: x times packed matrices, the step that costs nearly all the time: normalize, quantize
+ * once, and let all threads share the rows of every matrix that reads the same x. */
+#ifndef BITNET_PROJECT_H
+#define BITNET_PROJECT_H
+
+#include "src/arena.h"
+#include "src/model.h"
+#include "src/pool.h"
+
+struct projector {
+    const struct kernels *kernels;
+    struct pool *pool;
+    enum bitnet_act act;
+    float norm_eps;
+    size_t max_tok, max_cols; /* rows and columns of the buffers below */
+    int8_t *q;
+    int32_t *sum32;
+    float *scale;
+    float *f;          /* what ACT_F32 multiplies; room for a residual or a normed x */
+    float *own;        /* input of a matrix that norms or scales for itself alone */
+    uint8_t *scratch;  /* [n_threads][matmul_scratch_bytes(max_cols)] */
+};
+
+/* One matrix and where its output goes: y[t * y_stride + r]. */
+struct product {
+    const struct linear *linear;
+    float *y;
+    size_t y_stride; /* a multiple of 16 */
+};
+
+void project_lay_out(struct projector *p, struct arena *a, size_t n_threads, size_t max_tok,
+                     size_t max_cols);
+/* Can these activations meet every matrix of the model? Fails naming the pair that cannot. */
+bool project_check(const struct model *m, const struct kernels *k, enum bitnet_act act,
+                   struct bitnet_error *err);
+
+/* out[i].y = out[i].linear * quantized(norm(x)) for tokens x[t * x_stride]; gain NULL: no norm. */
+void project(struct projector *p, const float *x, size_t x_stride, size_t n_tok, const float *gain,
+             const struct product *out, size_t n_out);
+/* logits[t][n_vocab] = head * hidden[t]. The head is not part of the low-bit network, so its input
+ * keeps more precision: integer heads take hidden = q1 * s1 + q2 * s2, int8 twice, where q2
+ * quantizes what q1 left over; other heads take f32. logits holds 2 * n_tok rows of y_stride. */
+void project_head(struct projector *p, const struct matrix *head, const float *hidden,
+                  size_t hidden_stride, size_t n_tok, float *logits, size_t y_stride);
+
+#endif
