@@ -44,6 +44,11 @@ $(OUT)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(MUST) $(ISA_$(firstword $(subst _, ,$(*F)))) -MMD -MP -c -o $@ $<
 
+# The default model is part of the binary.
+EMBED := $(wildcard models/stories.bnp)
+$(OUT)/src/map.o: MUST += $(if $(EMBED),-DEMBED_MODEL='"$(EMBED)"')
+$(OUT)/src/map.o: $(EMBED)
+
 $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libbitnet.a
 	$(CC) $(CFLAGS) $(MUST) -o $@ $^ -lm
 
