@@ -49,6 +49,10 @@ EMBED := $(wildcard models/stories.bnp)
 $(OUT)/src/map.o: MUST += $(if $(EMBED),-DEMBED_MODEL='"$(EMBED)"')
 $(OUT)/src/map.o: $(EMBED)
 
+# check_kernels has a file for each family of kernels.
+$(OUT)/tests/check_kernels: $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/kernel*.c)) \
+                            $(filter-out %/dispatch.o,$(KERNELS:%.c=$(OUT)/%.o))
+
 $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libbitnet.a
 	$(CC) $(CFLAGS) $(MUST) -o $@ $^ -lm
 
