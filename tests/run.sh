@@ -3,7 +3,8 @@
 # OUT: the build folder. RUN: a prefix such as qemu-aarch64. ONLY: a name to run alone.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-export OUT="${OUT:?}" RUN="${RUN:-}" BITNET="${BITNET:-$RUN $OUT/bitnet}"
+export OUT="${OUT:?}" RUN="${RUN:-}"
+export BITNET="${BITNET:-$RUN $OUT/bitnet}"
 n_passed=0 n_failed=0 n_skipped=0
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT

@@ -1,0 +1,59 @@
+#!/bin/sh
+# The same bytes from every tier, thread count and cutting of the prompt: logits and text.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+n_passed=0 n_failed=0
+prompt='One day, a little dog named Max went to the park. He saw 3 birds!'
+
+same() { # what, file, file
+    if cmp -s "$2" "$3"; then
+        n_passed=$((n_passed + 1))
+    else
+        n_failed=$((n_failed + 1))
+        echo "FAIL $1 differs"
+    fi
+}
+logits() { # file, options...
+    out=$1
+    shift
+    $BITNET logits -p "$prompt" -o "$out" "$@" || echo "FAIL logits $*"
+}
+
+all() { # label, options naming a model and its mode
+    label=$1
+    shift
+    logits "$dir/want" --tier scalar -t 1 "$@"
+    $BITNET -p "$prompt" -n 24 --seed 7 --tier scalar -t 1 "$@" >"$dir/text"
+    for tier in $tiers; do
+        for t in 1 2 3 7; do
+            logits "$dir/got" --tier "$tier" -t "$t" "$@"
+            same "$label logits, $tier, $t threads" "$dir/want" "$dir/got"
+        done
+        logits "$dir/got" --tier "$tier" -t 2 --one-by-one "$@"
+        same "$label logits, $tier, one by one" "$dir/want" "$dir/got"
+        $BITNET -p "$prompt" -n 24 --seed 7 --tier "$tier" -t 3 "$@" >"$dir/got"
+        same "$label text, $tier" "$dir/text" "$dir/got"
+    done
+}
+
+tiers=$($BITNET --version -v | sed -n 's/^tiers: *//p')
+[ -n "$tiers" ] || echo "FAIL --version -v lists no tiers"
+all 'default model'
+all 'default model, int8 cache' --kv i8
+all 'default model, f32 activations' --act f32
+for kind in \
+    '--arch llama --body t2 --act i8g32' '--arch qwen3 --body b1g128 --act i8g128' \
+    '--arch bitnet --body t1.6 --head f16' '--arch qwen3 --body t2g128 --act f32 --head i4' \
+    '--body b1 --act sign' '--body b1 --act i4' '--body t2 --act i4 --head i6'; do
+    # shellcheck disable=SC2086
+    if $BITNET synth --shape tiny $kind -o "$dir/tiny.bnp"; then
+        all "tiny $kind" -m "$dir/tiny.bnp"
+    else
+        n_failed=$((n_failed + 1))
+        echo "FAIL synth $kind"
+    fi
+done
+echo "$n_passed passed, $n_failed failed, 0 skipped"
+[ "$n_failed" -eq 0 ]
