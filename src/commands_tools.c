@@ -1,0 +1,102 @@
+/* commands_tools.c: the rows of the commands that work on files and on the machine. */
+#include "src/commands.h"
+
+static const struct arg_example convert_examples[] = {
+    {"bitnet convert FOLDER -o model.bnp", "a Hugging Face folder"},
+    {"bitnet convert model.gguf -o model.bnp", "a GGUF file"},
+    {NULL, NULL}};
+static const struct arg_option convert_rows[] = {
+    {"--output -o", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL, "the file to write", NULL},
+    {"--body", "TYPE", ARG_WORD, ARG_BRIEF, 0, 0, "auto|t2|t1.6|b1", "auto",
+     "encoding of the matrices inside the layers; auto: the fastest that loses nothing", NULL},
+    {"--head", "TYPE", ARG_WORD, ARG_BRIEF, 0, 0, "i8|i6|i4|f16", "i8",
+     "encoding of embedding and head", NULL},
+    {0}};
+static const struct arg_group convert_group = {"Conversion", convert_rows};
+const struct arg_command command_convert = {
+    "convert",
+    "make a .bnp file of a published model",
+    "[options] SOURCE -o FILE",
+    convert_examples,
+    "The file is written beside its target and renamed, so a failure leaves an old file whole.",
+    {&convert_group, &group_general},
+    1,
+    1};
+
+static const struct arg_example info_examples[] = {
+    {"bitnet info model.bnp", "architecture, encodings, memory"}, {NULL, NULL}};
+static const struct arg_option info_rows[] = {
+    {"--json", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "one JSON object", NULL},
+    {"--ctx-size -c", "N", ARG_INT, ARG_BRIEF, 1, 1048576, NULL, NULL,
+     "memory for a context of N tokens", NULL},
+    {0}};
+static const struct arg_group info_group = {"Output", info_rows};
+const struct arg_command command_info = {
+    "info", "describe a model file", "[options] [FILE]", info_examples,
+    "Without a file the built-in model is described.", {&info_group, &group_general}, 0, 1};
+
+static const struct arg_example verify_examples[] = {
+    {"bitnet verify model.bnp", "compare every checksum"}, {NULL, NULL}};
+const struct arg_command command_verify = {
+    "verify", "check that a model file is whole", "[options] [FILE]", verify_examples,
+    "Names the first tensor whose bytes are not those that were written.", {&group_general}, 0, 1};
+
+static const struct arg_example tokenize_examples[] = {
+    {"bitnet tokenize -p \"Hello\"", "the ids"},
+    {"echo Hello | bitnet tokenize -v -m tokenizer.json", "ids and pieces"},
+    {"echo 1 2 3 | bitnet tokenize --decode", "back to text"},
+    {NULL, NULL}};
+static const struct arg_option tokenize_rows[] = {
+    {"--model -m", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL,
+     "a file with a vocabulary [$BITNET_MODEL, or the built-in one]", NULL},
+    {"--prompt -p", "TEXT", ARG_TEXT, ARG_BRIEF, 0, 0, NULL, NULL, "the text [stdin]", NULL},
+    {"--file -f", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL, "the text, from a file", NULL},
+    {"--no-bos", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "no BOS token in front", NULL},
+    {"--special", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
+     "text like <|eot_id|> becomes its token", NULL},
+    {"--decode", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "ids to text", NULL},
+    {"--jsonl", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
+     "one {\"text\": ...} per line; prints {\"ids\": [...]} for each", NULL},
+    {0}};
+static const struct arg_group tokenize_group = {"Input and output", tokenize_rows};
+const struct arg_command command_tokenize = {
+    "tokenize", "turn text into token ids and back", "[options]", tokenize_examples,
+    "With -v the piece of each token stands behind its id.", {&tokenize_group, &group_general},
+    0, 0};
+
+static const struct arg_example synth_examples[] = {
+    {"bitnet synth --shape 2b-4t -o big.bnp", "random weights of a real shape"}, {NULL, NULL}};
+static const struct arg_option synth_rows[] = {
+    {"--shape", "NAME", ARG_WORD, ARG_BRIEF, 0, 0, "2b-4t|qwen3-1.7b|0.7b|tiny", "tiny",
+     "whose shape the network has", NULL},
+    {"--output -o", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL, "the file to write", NULL},
+    {0}};
+static const struct arg_group synth_group = {"Model", synth_rows};
+const struct arg_command command_synth = {
+    "synth", "write a model of random weights, for tests", "[options] -o FILE", synth_examples,
+    "Such a model has the shape, the size and the speed of a real one, and says nothing.",
+    {&synth_group, &group_general}, 0, 0};
+
+static const struct arg_example bench_examples[] = {
+    {"bitnet bench -m model.bnp", "tokens per second, reading and writing"}, {NULL, NULL}};
+const struct arg_command command_bench = {
+    "bench", "measure the speed of a model", "[options]", bench_examples,
+    "Medians of several runs.", {&group_engine, &group_general}, 0, 0};
+
+static const struct arg_example bench_kernels_examples[] = {
+    {"bitnet bench kernels", "every kernel of this CPU's tiers"}, {NULL, NULL}};
+static const struct arg_option bench_kernels_rows[] = {
+    {"--json", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "an array of rows", NULL},
+    {0}};
+static const struct arg_group bench_kernels_group = {"Output", bench_kernels_rows};
+const struct arg_command command_bench_kernels = {
+    "bench kernels", "measure the kernels against the machine's limits", "[options]",
+    bench_kernels_examples,
+    "Each kernel stands beside the plain read speed and the multiply-add peak of the same run.",
+    {&bench_kernels_group, &group_general}, 0, 0};
+
+static const struct arg_example selftest_examples[] = {
+    {"bitnet selftest", "compare every kernel of this CPU with the scalar one"}, {NULL, NULL}};
+const struct arg_command command_selftest = {
+    "selftest", "prove the kernels on this machine", "[options]", selftest_examples,
+    "A short form of it runs at every start.", {&group_general}, 0, 0};
