@@ -177,22 +177,22 @@ bool args_check(const struct arg_option *o, const char *spelling, const char *te
     case ARG_INT:
         if (parse_i64(text, (int64_t)o->min, (int64_t)o->max, &whole))
             return true;
-        return fail(err, BITNET_USAGE, "%s '%s': must be a whole number from %.0f to %.0f",
+        return fail(err, BITNET_USAGE, "%s %s: must be a whole number from %.0f to %.0f",
                     spelling, text, o->min, o->max);
     case ARG_REAL:
         if (parse_f64(text, o->min, o->max, &real))
             return true;
-        return fail(err, BITNET_USAGE, "%s '%s': must be a number from %g to %g", spelling, text,
+        return fail(err, BITNET_USAGE, "%s %s: must be a number from %g to %g", spelling, text,
                     o->min, o->max);
     case ARG_TIME:
         if (args_parse_seconds(text, &real) && real > 0)
             return true;
-        return fail(err, BITNET_USAGE, "%s '%s': must be a time such as 2s, 500ms or 1.5m",
+        return fail(err, BITNET_USAGE, "%s %s: must be a time such as 2s, 500ms or 1.5m",
                     spelling, text);
     case ARG_WORD:
         if (is_word(o->words, text))
             return true;
-        return fail(err, BITNET_USAGE, "%s '%s': must be one of %s", spelling, text, o->words);
+        return fail(err, BITNET_USAGE, "%s %s: must be one of %s", spelling, text, o->words);
     case ARG_FILE:
         if (text[0] != '\0')
             return true;
@@ -208,9 +208,6 @@ static bool unknown(const struct arg_command *c, const char *word, struct bitnet
 {
     size_t n = strcspn(word, "="), n_near = 0;
     const char *near = nearest_option(c, word, n, &n_near);
-    if (strcmp(word, "-ngl") == 0 || strcmp(word, "--n-gpu-layers") == 0)
-        return fail(err, BITNET_USAGE, "unknown option '%s': there are no GPU layers here; leave "
-                    "it out", word);
     if (near != NULL)
         return fail(err, BITNET_USAGE, "unknown option '%.*s'; did you mean '%.*s'?", (int)n, word,
                     (int)n_near, near);
@@ -253,20 +250,24 @@ static bool option(struct args *a, char **argv, int *i, struct bitnet_error *err
     const char *word = argv[*i], *equals = strchr(word, '=');
     size_t n = equals != NULL ? (size_t)(equals - word) : strlen(word);
     const struct arg_option *o = find(a->command, word, n);
+    char spelling[64];
+    snprintf(spelling, sizeof spelling, "%.*s", (int)n, word);
+    if (strcmp(spelling, "-ngl") == 0 || strcmp(spelling, "--n-gpu-layers") == 0)
+        return fail(err, BITNET_USAGE, "unknown option '%s': there are no GPU layers here; leave "
+                                       "it out", spelling);
     if (o == NULL && word[1] != '-')
         return letters(a, word, argv[*i + 1], i, err);
     if (o == NULL)
         return unknown(a->command, word, err);
     if (o->kind == ARG_FLAG) {
         if (equals != NULL)
-            return fail(err, BITNET_USAGE, "%s: takes no value", word);
-        return keep(a, o, word, NULL, err);
+            return fail(err, BITNET_USAGE, "%s takes no value", spelling);
+        return keep(a, o, spelling, NULL, err);
     }
     if (equals != NULL)
-        return keep(a, o, word, equals + 1, err);
-    const char *value = argv[*i + 1];
+        return keep(a, o, spelling, equals + 1, err);
     (*i)++;
-    return keep(a, o, word, value, err);
+    return keep(a, o, spelling, argv[*i], err);
 }
 
 bool args_parse(struct args *a, const struct arg_command *command, int argc, char **argv,

@@ -2,14 +2,14 @@
  *
  * Everything that people see of an option comes from its row: the parser, `--help`, `bitnet help`,
  * the man pages and the shell completions (src/args_help.c, args_man.c, args_complete.c). The rows
- * stand in src/commands*.c. This module knows nothing of models and prints nothing.
+ * stand in src/args_table.c, args_run.c and args_tools.c. This module knows nothing of models and prints nothing.
  *
- * A command's function parses with command_begin (src/command.h) and then asks by the option's
+ * A command's function parses with cmd_begin (src/cmd.h) and then asks by the option's
  * first name:
  *
  *     struct args a;
  *     int status;
- *     if (!command_begin(&a, "verify", argc, argv, &status))   // argv[0] is the command's name
+ *     if (!cmd_begin(&a, "verify", argc, argv, &status))   // argv[0] is the command's name
  *         return status;                                       // --help, or a wrong option
  *     const char *file = a.operands[0];                        // count checked by the row
  *     if (args_flag(&a, "--json")) ...

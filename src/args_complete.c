@@ -36,7 +36,7 @@ static void print_bash(FILE *out)
 {
     fputs("# bitnet completion for bash\n_bitnet()\n{\n"
           "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-          "    local command=${COMP_WORDS[1]} options= names=\n    COMPREPLY=()\n"
+          "    local command=${COMP_WORDS[1]} options='' names=''\n    COMPREPLY=()\n"
           "    [[ $command == bench && ${COMP_WORDS[2]} == kernels ]] && command='bench kernels'\n"
           "    case $command in\n",
           out);

@@ -72,7 +72,7 @@ static void print_option(FILE *out, const struct arg_option *o, bool all)
 static void print_examples(FILE *out, const struct arg_example *e)
 {
     for (; e->line != NULL; e++)
-        fprintf(out, "  %-*s  # %s\n", 48, e->line, e->note);
+        fprintf(out, "  %-52s  # %s\n", e->line, e->note);
 }
 
 static void print_list(FILE *out, const char *title, const struct arg_example *e)
@@ -145,7 +145,7 @@ void args_print_help(FILE *out, const struct arg_command *command, bool all)
     }
     fprintf(out, "bitnet: run 1-bit language models\n");
     print_examples(out, args_command("run")->examples);
-    fprintf(out, "  %-*s  # %s\n", 48, "bitnet", "on a terminal: chat");
+    fprintf(out, "  %-52s  # %s\n", "bitnet", "on a terminal: chat");
     fprintf(out, "Usage: bitnet [COMMAND] [options]\n");
     for (size_t i = 0; arg_commands[i] != NULL; i++)
         fprintf(out, "  %-14s %s\n", arg_commands[i]->name, arg_commands[i]->summary);

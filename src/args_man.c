@@ -4,27 +4,29 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Running text: a new line after each sentence, as mdoc wants, and nothing that roff would take
- * for a request or an escape. */
+/* Running text: lines of less than 80 bytes, a new one after each sentence, as mdoc wants, and
+ * nothing that roff would take for a request or an escape. */
 static void print_text(FILE *out, const char *text, size_t n_bytes)
 {
-    bool line_start = true;
+    size_t column = 0;
     for (size_t i = 0; i < n_bytes; i++) {
+        const char *blank = memchr(text + i + 1, ' ', n_bytes - i - 1);
+        size_t n_word = blank != NULL ? (size_t)(blank - text) - i - 1 : n_bytes - i - 1;
         char c = text[i];
-        if (line_start && (c == '.' || c == '\''))
-            fputs("\\&", out);
-        line_start = false;
-        if (c == '\\') {
-            fputs("\\e", out);
-        } else if (c == '-') {
-            fputs("\\-", out);
-        } else if (c == ' ' && i > 0 && strchr(".:;", text[i - 1]) != NULL &&
-                   text[i - 1] == '.') {
+        if (c == ' ' && i > 0 && (text[i - 1] == '.' || column + 2 + n_word > 70)) {
             fputc('\n', out);
-            line_start = true;
-        } else {
-            fputc(c, out);
+            column = 0;
+            continue;
         }
+        if (column == 0 && (c == '.' || c == '\''))
+            fputs("\\&", out);
+        if (c == '\\')
+            fputs("\\e", out);
+        else if (c == '-')
+            fputs("\\-", out);
+        else
+            fputc(c, out);
+        column += c == '-' || c == '\\' ? 2 : 1;
     }
     fputc('\n', out);
 }
@@ -125,7 +127,8 @@ static void print_examples(FILE *out, const struct arg_example *e)
         snprintf(line, sizeof line, "%c%s:", toupper((unsigned char)e[i].note[0]), e[i].note + 1);
         print_string(out, line);
         fputs(".Dl ", out);
-        print_text(out, e[i].line, strlen(e[i].line));
+        print_argument(out, e[i].line, strlen(e[i].line));
+        fputc('\n', out);
     }
 }
 
@@ -142,23 +145,25 @@ static void print_header(FILE *out, const char *command)
     fprintf(out, ".Nm %s\n", title);
 }
 
-static void print_see_also(FILE *out, const struct arg_command *but)
+/* In alphabetical order, as mandoc wants. */
+static void print_see_also(FILE *out)
 {
-    const char *comma = "";
+    const char *last = "";
     fputs(".Sh SEE ALSO\n", out);
-    if (but != NULL) {
-        fputs(".Xr bitnet 1", out);
-        comma = " ,\n";
-    }
-    for (size_t i = 0; arg_commands[i] != NULL; i++) {
-        char name[64];
-        if (arg_commands[i] == but)
-            continue;
-        snprintf(name, sizeof name, "%s", arg_commands[i]->name);
-        for (char *p = name; (p = strchr(p, ' ')) != NULL;)
-            *p = '-';
-        fprintf(out, "%s.Xr bitnet-%s 1", comma, name);
-        comma = " ,\n";
+    for (;;) {
+        const char *next = NULL;
+        for (size_t i = 0; arg_commands[i] != NULL; i++) {
+            const char *name = arg_commands[i]->name;
+            if (strcmp(name, last) > 0 && (next == NULL || strcmp(name, next) < 0))
+                next = name;
+        }
+        if (next == NULL)
+            break;
+        fprintf(out, "%s.Xr bitnet-", last[0] != '\0' ? " ,\n" : "");
+        for (const char *p = next; *p != '\0'; p++)
+            fputc(*p == ' ' ? '-' : *p, out);
+        fputs(" 1", out);
+        last = next;
     }
     fputc('\n', out);
 }
@@ -184,7 +189,7 @@ static void print_overview(FILE *out)
     fputs(".Sh EXIT STATUS\n", out);
     print_list(out, arg_exit_codes, "Li");
     print_examples(out, args_command("run")->examples);
-    print_see_also(out, NULL);
+    print_see_also(out);
 }
 
 void args_print_man(FILE *out, const struct arg_command *command)
@@ -198,8 +203,12 @@ void args_print_man(FILE *out, const struct arg_command *command)
     print_header(out, command->name);
     fprintf(out, ".Nd %s\n.Sh SYNOPSIS\n.Nm bitnet\n.Cm %s\n", command->summary, command->name);
     fputs(".Op Ar options\n", out);
-    if (command->max_operands != 0)
-        fprintf(out, ".%s Ar %s\n", command->min_operands > 0 ? "" : "Op", "...");
+    const char *operands = strchr(command->usage, ']');
+    if (operands != NULL && operands[1] == ' ') {
+        fputs(".Ar ", out);
+        print_argument(out, operands + 2, strlen(operands + 2));
+        fputc('\n', out);
+    }
     fputs(".Sh DESCRIPTION\n", out);
     print_paragraphs(out, command->about);
     for (size_t i = 0; (o = args_row(command, i, &title)) != NULL; i++) {
@@ -213,5 +222,5 @@ void args_print_man(FILE *out, const struct arg_command *command)
     fputs(".El\n.Sh EXIT STATUS\n", out);
     print_list(out, arg_exit_codes, "Li");
     print_examples(out, command->examples);
-    print_see_also(out, command);
+    fputs(".Sh SEE ALSO\n.Xr bitnet 1\n", out);
 }

@@ -1,5 +1,5 @@
-/* commands_tools.c: the rows of the commands that work on files and on the machine. */
-#include "src/commands.h"
+/* args_tools.c: the rows of the commands that work on files and on the machine. */
+#include "src/args_table.h"
 
 static const struct arg_example convert_examples[] = {
     {"bitnet convert FOLDER -o model.bnp", "a Hugging Face folder"},

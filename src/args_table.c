@@ -1,5 +1,5 @@
-/* commands.c: the list of commands, and the rows of options that several of them share. */
-#include "src/commands.h"
+/* args_table.c: the list of commands, and the rows of options that several of them share. */
+#include "src/args_table.h"
 
 const char arg_date[] = "November 23, 2026";
 
@@ -57,7 +57,7 @@ const struct arg_group group_engine = {"Model and machine", engine};
 
 static const struct arg_option prompt[] = {
     {"--prompt -p", "TEXT", ARG_TEXT, ARG_BRIEF, 0, 0, NULL, NULL,
-     "the prompt; with piped text the instruction, {} marks the text's place",
+     "the prompt; for piped text the instruction, {} its place",
      "Without {} the text comes first, then an empty line, then the instruction."},
     {"--file -f", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL,
      "the prompt, or with -p the text, from a file",
@@ -106,7 +106,7 @@ const struct arg_group group_sampling = {"Sampling", sampling};
 
 static const struct arg_option answer[] = {
     {"--predict -n --n-predict", "N", ARG_INT, ARG_BRIEF, -1, 1048576, NULL, "-1",
-     "stop after N tokens; -1: when the model ends or the context is full", NULL},
+     "stop after N tokens; -1: when model or context end", NULL},
     {"--stop -r --reverse-prompt", "TEXT", ARG_TEXT, ARG_BRIEF | ARG_MANY, 0, 0, NULL, NULL,
      "end before this text; can be given many times", NULL},
     {"--until", "WHAT", ARG_WORD, 0, 0, 0, "newline|sentence", NULL,
@@ -145,7 +145,7 @@ const struct arg_group group_answer = {"Answer", answer};
 
 static const struct arg_option records[] = {
     {"--each-line", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
-     "each line of the input is a record: one line of output for each, in order",
+     "each line of input is a record; one line of output for each",
      "Newlines and backslashes in an answer are printed as \\n and \\\\. The seed of a record "
      "comes from --seed and its bytes, so splitting the input changes nothing. The context is "
      "2048 tokens unless -c says otherwise."},

@@ -1,12 +1,11 @@
-/* commands_run.c: the rows of the commands that run a model. */
-#include "src/commands.h"
+/* args_run.c: the rows of the commands that run a model. */
+#include "src/args_table.h"
 
 static const struct arg_example run_examples[] = {
     {"bitnet -p \"Once upon a time\"", "the built-in model tells a story"},
-    {"bitnet -m model.bnp -f letter.txt -p \"Sum up: {}\" -n 100", "a file and what to do with it"},
-    {"git diff | bitnet -m model.bnp -q --yesno -p \"Does this add a secret?\"",
-     "an answer for if"},
-    {"bitnet -m model.bnp --each-line -p \"Mood of: {}\" --choices good,bad <mails", "many records"},
+    {"bitnet -m model.bnp -f mail -p \"Sum up: {}\"", "a file and what to do with it"},
+    {"git diff | bitnet -q --yesno -p \"Adds a secret?\"", "an answer for if"},
+    {"bitnet --each-line -p \"Mood: {}\" --choices up,down <f", "many records"},
     {NULL, NULL}};
 const struct arg_command command_run = {
     "run",
@@ -181,7 +180,7 @@ static const struct arg_group logits_group = {"Input and output", logits_rows};
 const struct arg_command command_logits = {
     "logits",
     "write the raw output of the network",
-    "(--ids IDS | --ids-file FILE | -p TEXT) [-o FILE]",
+    "[options] (--ids IDS | --ids-file FILE | -p TEXT)",
     logits_examples,
     "For each token one row of little-endian float32, as many as the vocabulary has entries: the "
     "scores of the token that comes next.",

@@ -1,6 +1,6 @@
-/* commands.h: the rows of options that several commands share. Private to src/commands*.c. */
-#ifndef BITNET_COMMANDS_H
-#define BITNET_COMMANDS_H
+/* args_table.h: the rows of options that several commands share. Private to src/args_*.c. */
+#ifndef BITNET_ARGS_TABLE_H
+#define BITNET_ARGS_TABLE_H
 
 #include "src/args.h"
 

@@ -1,0 +1,74 @@
+/* cmd.c: beginning, complaints and signals of every command. */
+#include "src/cmd.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t seen_signal;
+
+bool cmd_begin(struct args *a, const char *command, int argc, char **argv, int *status)
+{
+    struct bitnet_error err = {0};
+    const struct arg_command *c = args_command(command);
+    if (!args_parse(a, c, argc, argv, &err)) {
+        fprintf(stderr, "bitnet: %s (bitnet help %s)\n", err.msg, command);
+        args_free(a);
+        *status = err.code;
+        return false;
+    }
+    if (args_flag(a, "--help")) {
+        args_print_help(stdout, c, false);
+        args_free(a);
+        *status = BITNET_OK;
+        return false;
+    }
+    return true;
+}
+
+int cmd_fail(const struct bitnet_error *err)
+{
+    fflush(stdout);
+    fprintf(stderr, "bitnet: %s\n", err->msg);
+    return err->code;
+}
+
+void cmd_note(const struct args *a, const char *format, ...)
+{
+    va_list list;
+    if (args_flag(a, "--quiet"))
+        return;
+    fflush(stdout);
+    va_start(list, format);
+    fputs("bitnet: ", stderr);
+    vfprintf(stderr, format, list);
+    fputc('\n', stderr);
+    va_end(list);
+}
+
+static void on_signal(int number)
+{
+    if (seen_signal != 0)
+        _exit(128 + number);
+    seen_signal = number;
+}
+
+void cmd_watch_signals(void)
+{
+    /* Without SA_RESTART a read that waits for input ends, so that its loop sees the flag. */
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int cmd_signal(void)
+{
+    return seen_signal;
+}
+
+void cmd_signal_clear(void)
+{
+    seen_signal = 0;
+}
