@@ -28,6 +28,7 @@ struct tier {
 static void fill_scalar(struct kernels *k)
 {
     fill_scalar_ternary(&k->matrix);
+    fill_scalar_binary(&k->matrix);
     fill_scalar_head(&k->matrix);
     fill_scalar_attention(&k->attention);
     fill_scalar_element(&k->element);
@@ -119,8 +120,23 @@ static const struct feature_probe probes[] = {
     {CPU_AVX512BITALG, run_avx512bitalg},
 };
 
+static void fill_avx2(struct kernels *k)
+{
+    fill_avx2_head(&k->matrix);
+}
+
+static void fill_avx512(struct kernels *k)
+{
+    fill_avx512_head(&k->matrix);
+}
+
 static const struct tier tiers[] = {
     {"scalar", 0, fill_scalar},
+    {"avx2", CPU_AVX2 | CPU_F16C, fill_avx2},
+    {"avx512",
+     CPU_AVX512F | CPU_AVX512BW | CPU_AVX512VL | CPU_AVX512DQ | CPU_AVX512VNNI | CPU_AVX512VBMI |
+         CPU_AVX512VPOPCNTDQ | CPU_AVX512BITALG,
+     fill_avx512},
 };
 
 #elif defined(__aarch64__)

@@ -1,0 +1,319 @@
+/* avx512_head.c: i8, i6 and i4 times integers with vpdpbusd, every encoding times floats.
+ *
+ * A line holds 16 rows in dword lanes, so one line times one broadcast dword of activations is one
+ * vpdpbusd and no sum ever crosses lanes. Weights are stored with their offset (w + 128, + 8, + 32)
+ * and are the unsigned operand; accumulators start at minus offset * sum(q). vpdpbusd wraps and
+ * never saturates, so what counts is that the true sum fits: |isum| <= 2^17 * 128 * 127 < 2^31.
+ *
+ * A tile is nb blocks times nt tokens, both constants. For few tokens two streams of blocks, one
+ * from each half of the range, keep the memory busy; for many, four blocks stay in L2 while the
+ * tokens pass by in sixes. Where blocks run out a tile repeats the last one, with the same bits.
+ */
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "kernels/unroll.h"
+
+/* Inline because gcc 12 otherwise copies accumulators around in the hot loop. */
+INLINE __m512i dot_add(__m512i acc, __m512i w, __m512i q)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(q));
+    return acc;
+}
+
+INLINE __m512i broadcast4(const int8_t *q)
+{
+    int32_t dword;
+    memcpy(&dword, q, sizeof dword);
+    return _mm512_set1_epi32(dword);
+}
+
+/* Two levels: into L2 well ahead, into L1 shortly before. Past the end it does nothing. */
+INLINE void prefetch(const uint8_t *line)
+{
+    _mm_prefetch((const char *)line + 8192, _MM_HINT_T1);
+    _mm_prefetch((const char *)line + 1536, _MM_HINT_T0);
+}
+
+INLINE __m512 matrix_scale(const struct matrix *w, size_t block)
+{
+    switch (w->scale_kind) {
+    case SCALE_TENSOR: return _mm512_set1_ps(w->scale[0]);
+    case SCALE_ROW: return _mm512_loadu_ps(w->scale + block * BLOCK_ROWS);
+    default: return _mm512_set1_ps(1.0f);
+    }
+}
+
+static int32_t sum_of(const int32_t *x, size_t n)
+{
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 mask = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        sum = _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(mask, x + i));
+    }
+    return _mm512_reduce_add_epi32(sum);
+}
+
+/* -offset * (sum of q over 32-column runs [first, first + n)) in every lane, modulo 2^32. */
+INLINE __m512i start(const struct activations *x, size_t t, size_t first, size_t n, int offset)
+{
+    const int32_t *sum32 = x->sum32 + t * (x->q_stride / 32) + first;
+    uint32_t sum = (uint32_t)(n == 1 ? *sum32 : sum_of(sum32, n));
+    return _mm512_set1_epi32((int32_t)(0u - (uint32_t)offset * sum));
+}
+
+/* n lines from line `first` on. Each chain of vpdpbusd waits five cycles on itself, so tiles of few
+ * accumulators alternate between two sets. */
+INLINE void i8_lines(__m512i acc[4][8][2], const uint8_t *const w[4], const int8_t *const q[8],
+                     size_t first, size_t n, const int nb, const int nt, const int n_sets)
+{
+    size_t i = first, end = first + n;
+    for (; n_sets == 2 && i + 1 < end; i += 2) {
+        UNROLL for (int b = 0; b < nb; b++)
+        {
+            prefetch(w[b] + 64 * i);
+            prefetch(w[b] + 64 * i + 64);
+            __m512i line0 = _mm512_loadu_si512(w[b] + 64 * i);
+            __m512i line1 = _mm512_loadu_si512(w[b] + 64 * i + 64);
+            UNROLL for (int t = 0; t < nt; t++)
+            {
+                acc[b][t][0] = dot_add(acc[b][t][0], line0, broadcast4(q[t] + 4 * i));
+                acc[b][t][1] = dot_add(acc[b][t][1], line1, broadcast4(q[t] + 4 * i + 4));
+            }
+        }
+    }
+    for (; i < end; i++) {
+        __m512i line[4];
+        UNROLL for (int b = 0; b < nb; b++)
+        {
+            prefetch(w[b] + 64 * i);
+            line[b] = _mm512_loadu_si512(w[b] + 64 * i);
+        }
+        UNROLL for (int t = 0; t < nt; t++)
+        {
+            __m512i dword = broadcast4(q[t] + 4 * i);
+            UNROLL for (int b = 0; b < nb; b++)
+            {
+                acc[b][t][0] = dot_add(acc[b][t][0], line[b], dword);
+            }
+        }
+    }
+}
+
+INLINE void i8_tile(const struct matmul *m, const size_t *block, size_t t0, const int nb,
+                    const int nt)
+{
+    const int n_sets = nb * nt <= 8 ? 2 : 1;
+    const struct activations *x = m->x;
+    size_t n_lines = (m->w->n_cols + 3) / 4;
+    size_t run_lines = x->group ? x->group / 4 : n_lines;
+    const uint8_t *w[4];
+    const int8_t *q[8];
+    __m512 total[4][8];
+    UNROLL for (int b = 0; b < nb; b++)
+    {
+        w[b] = m->w->lines + block[b] * n_lines * LINE_BYTES;
+        UNROLL for (int t = 0; t < nt; t++) { total[b][t] = _mm512_setzero_ps(); }
+    }
+    UNROLL for (int t = 0; t < nt; t++) { q[t] = x->q + (t0 + (size_t)t) * x->q_stride; }
+    for (size_t first = 0, s = 0; first < n_lines; first += run_lines, s++) {
+        size_t n = n_lines - first < run_lines ? n_lines - first : run_lines;
+        __m512i acc[4][8][2];
+        UNROLL for (int t = 0; t < nt; t++)
+        {
+            __m512i from = start(x, t0 + (size_t)t, first / 8, (n + 7) / 8, 128);
+            UNROLL for (int b = 0; b < nb; b++)
+            {
+                acc[b][t][0] = from;
+                acc[b][t][1] = _mm512_setzero_si512();
+            }
+        }
+        i8_lines(acc, w, q, first, n, nb, nt, n_sets);
+        UNROLL for (int t = 0; t < nt; t++)
+        {
+            __m512 a = _mm512_set1_ps(x->group ? x->scale[(t0 + (size_t)t) * x->n_groups + s] : 1);
+            UNROLL for (int b = 0; b < nb; b++)
+            {
+                __m512i sum = _mm512_add_epi32(acc[b][t][0], acc[b][t][1]);
+                __m512 f = _mm512_cvtepi32_ps(sum); /* times 1 and plus 0: the same bits */
+                total[b][t] = _mm512_add_ps(total[b][t], _mm512_mul_ps(f, a));
+            }
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++)
+    {
+        size_t token = t0 + (size_t)t;
+        __m512 a = _mm512_set1_ps(x->group ? 1.0f : x->scale[token]);
+        UNROLL for (int b = 0; b < nb; b++)
+        {
+            __m512 scale = _mm512_mul_ps(matrix_scale(m->w, block[b]), a);
+            _mm512_storeu_ps(m->y + token * m->y_stride + block[b] * BLOCK_ROWS,
+                             _mm512_mul_ps(total[b][t], scale));
+        }
+    }
+}
+
+/* The two lines of nibbles, for columns 0..3 and 4..7, of line c = 0..3 of a group; for i6 with two
+ * more bits out of the group's line of high ones, whose fields are 4 columns each. */
+INLINE void nibbles(__m512i code[2], const uint8_t *low, const uint8_t *high, const int c,
+                    const bool six)
+{
+    const __m512i mask = _mm512_set1_epi8(15), two = _mm512_set1_epi8(0x30);
+    __m512i line = _mm512_loadu_si512(low + 64 * c);
+    code[0] = _mm512_and_si512(line, mask);
+    code[1] = _mm512_and_si512(_mm512_srli_epi16(line, 4), mask);
+    if (six) {
+        __m512i bits = _mm512_loadu_si512(high + 64 * (c / 2));
+        __m512i even = c % 2 ? bits : _mm512_slli_epi16(bits, 4);
+        __m512i odd = c % 2 ? _mm512_srli_epi16(bits, 2) : _mm512_slli_epi16(bits, 2);
+        code[0] = _mm512_or_si512(code[0], _mm512_and_si512(even, two));
+        code[1] = _mm512_or_si512(code[1], _mm512_and_si512(odd, two));
+    }
+}
+
+/* i4 and i6: groups of 32 columns, each with an f16 scale, so every run is one group. */
+INLINE void nibble_tile(const struct matmul *m, const size_t *block, size_t t0, const int nb,
+                        const int nt, const bool six)
+{
+    const struct activations *x = m->x;
+    size_t chunk_bytes = six ? 13 * 64 : 9 * 64, n_groups = (m->w->n_cols + 31) / 32;
+    size_t block_bytes = (n_groups + 1) / 2 * chunk_bytes;
+    __m512 total[2][8];
+    UNROLL for (int i = 0; i < nb * nt; i++) { total[i / nt][i % nt] = _mm512_setzero_ps(); }
+    for (size_t s = 0; s < n_groups; s++) {
+        __m512i acc[2][8];
+        UNROLL for (int t = 0; t < nt; t++)
+        {
+            acc[0][t] = acc[1][t] = start(x, t0 + (size_t)t, s, 1, six ? 32 : 8);
+        }
+        UNROLL for (int b = 0; b < nb; b++)
+        {
+            const uint8_t *chunk = m->w->lines + block[b] * block_bytes + s / 2 * chunk_bytes;
+            const uint8_t *low = chunk + 64 + s % 2 * 256, *high = chunk + 9 * 64 + s % 2 * 128;
+            UNROLL for (int c = 0; c < 4; c++) { prefetch(low + 64 * c); }
+            prefetch(six ? high : chunk);
+            prefetch(six ? high + 64 : chunk);
+            UNROLL for (int c = 0; c < 4; c++)
+            {
+                __m512i code[2];
+                nibbles(code, low, high, c, six);
+                UNROLL for (int t = 0; t < nt; t++)
+                {
+                    const int8_t *q = x->q + (t0 + (size_t)t) * x->q_stride + 32 * s + 8 * c;
+                    acc[b][t] = dot_add(acc[b][t], code[0], broadcast4(q));
+                    acc[b][t] = dot_add(acc[b][t], code[1], broadcast4(q + 4));
+                }
+            }
+            __m256i halves = _mm256_loadu_si256((const __m256i *)(chunk + s % 2 * 32));
+            __m512 d = _mm512_cvtph_ps(halves);
+            UNROLL for (int t = 0; t < nt; t++)
+            {
+                size_t at = (t0 + (size_t)t) * x->n_groups;
+                float a = x->group ? x->scale[at + 32 * s / x->group] : 1.0f;
+                __m512 da = _mm512_mul_ps(d, _mm512_set1_ps(a));
+                __m512 f = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[b][t]), da);
+                total[b][t] = _mm512_add_ps(total[b][t], f);
+            }
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++)
+    {
+        size_t token = t0 + (size_t)t;
+        __m512 a = _mm512_set1_ps(x->group ? 1.0f : x->scale[token]);
+        UNROLL for (int b = 0; b < nb; b++)
+        {
+            _mm512_storeu_ps(m->y + token * m->y_stride + block[b] * BLOCK_ROWS,
+                             _mm512_mul_ps(total[b][t], a));
+        }
+    }
+}
+
+/* Two blocks times nt <= 8 tokens. */
+static void i8_pair(const struct matmul *m, const size_t *block, size_t t0, size_t nt)
+{
+    switch (nt) {
+    case 1: i8_tile(m, block, t0, 2, 1); return;
+    case 2: i8_tile(m, block, t0, 2, 2); return;
+    case 3: i8_tile(m, block, t0, 2, 3); return;
+    case 4: i8_tile(m, block, t0, 2, 4); return;
+    case 5: i8_tile(m, block, t0, 2, 5); return;
+    case 6: i8_tile(m, block, t0, 2, 6); return;
+    case 7: i8_tile(m, block, t0, 2, 7); return;
+    default: i8_tile(m, block, t0, 2, 8); return;
+    }
+}
+
+INLINE void nibble_pair(const struct matmul *m, const size_t *block, size_t t0, size_t nt,
+                        const bool six)
+{
+    switch (nt) {
+    case 1: nibble_tile(m, block, t0, 2, 1, six); return;
+    case 2: nibble_tile(m, block, t0, 2, 2, six); return;
+    case 3: nibble_tile(m, block, t0, 2, 3, six); return;
+    default: nibble_tile(m, block, t0, 2, 4, six); return;
+    }
+}
+
+static void i4_pair(const struct matmul *m, const size_t *block, size_t t0, size_t nt)
+{
+    nibble_pair(m, block, t0, nt, false);
+}
+
+static void i6_pair(const struct matmul *m, const size_t *block, size_t t0, size_t nt)
+{
+    nibble_pair(m, block, t0, nt, true);
+}
+
+/* All tokens, at most max_nt at once, for pairs of blocks, one from each half of the range. */
+INLINE void each_pair(const struct matmul *m, size_t max_nt,
+                      void (*pair)(const struct matmul *, const size_t *, size_t, size_t))
+{
+    size_t half = (m->block_end - m->block_begin + 1) / 2;
+    for (size_t i = 0; i < half; i++) {
+        size_t second = m->block_begin + half + i;
+        size_t block[4] = {m->block_begin + i, second < m->block_end ? second : m->block_end - 1};
+        for (size_t t = 0; t < m->x->n_tok; t += max_nt) {
+            size_t rest = m->x->n_tok - t;
+            pair(m, block, t, rest < max_nt ? rest : max_nt);
+        }
+    }
+}
+
+static void i8_i8(const struct matmul *m)
+{
+    if (m->x->n_tok <= 8) {
+        each_pair(m, 8, i8_pair);
+        return;
+    }
+    for (size_t b = m->block_begin; b < m->block_end; b += 4) {
+        size_t block[4], last = m->block_end - 1, t = 0;
+        for (size_t i = 0; i < 4; i++) {
+            block[i] = b + i < last ? b + i : last;
+        }
+        for (; t + 6 <= m->x->n_tok; t += 6) {
+            i8_tile(m, block, t, 4, 6);
+        }
+        if (t < m->x->n_tok) {
+            i8_pair(m, block, t, m->x->n_tok - t);
+            i8_pair(m, block + 2, t, m->x->n_tok - t);
+        }
+    }
+}
+
+static void i4_i8(const struct matmul *m)
+{
+    each_pair(m, 4, i4_pair);
+}
+
+static void i6_i8(const struct matmul *m)
+{
+    each_pair(m, 4, i6_pair);
+}
+
+void fill_avx512_head(struct matrix_kernels *m)
+{
+    m->i8_i8 = i8_i8;
+    m->i6_i8 = i6_i8;
+    m->i4_i8 = i4_i8;
+}
