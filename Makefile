@@ -56,6 +56,9 @@ $(OUT)/tests/check_kernels: $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/kernel*.c
 $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libbitnet.a
 	$(CC) $(CFLAGS) $(MUST) -o $@ $^ -lm
 
+# Counts allocations: see the test.
+$(OUT)/tests/test_alloc: MUST += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign
+
 tests: $(TESTS)
 
 test: bitnet tests
