@@ -203,6 +203,23 @@ void layout_name(char name[16], enum encoding e, uint32_t group)
     name[n] = 0;
 }
 
+bool layout_parse(const char *name, enum encoding *e, uint32_t *group)
+{
+    static const uint32_t groups[] = {0, 32, 64, 128, 256};
+    char known[16];
+    for (uint32_t n = ENC_F32; n <= ENC_I4; n++) {
+        for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
+            uint32_t scale_kind = groups[g] ? SCALE_GROUP : SCALE_NONE;
+            layout_name(known, (enum encoding)n, groups[g]);
+            if (!layout_known(n, scale_kind, groups[g]) || strcmp(name, known) != 0)
+                continue;
+            *e = (enum encoding)n, *group = groups[g];
+            return true;
+        }
+    }
+    return false;
+}
+
 bool layout_known(uint32_t encoding, uint32_t scale_kind, uint32_t group)
 {
     bool good_group = group == 32 || group == 64 || group == 128 || group == 256;

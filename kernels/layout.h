@@ -73,6 +73,8 @@ struct matrix {
 
 /* "t2", "t1.6", "b1", "b1g128", "i8", "f16", ... into name[16]. */
 void layout_name(char name[16], enum encoding e, uint32_t group);
+/* The inverse; false when no encoding is called so. */
+bool layout_parse(const char *name, enum encoding *e, uint32_t *group);
 /* Is this combination one that the format knows? */
 bool layout_known(uint32_t encoding, uint32_t scale_kind, uint32_t group);
 size_t layout_blocks(size_t n_rows);
