@@ -38,8 +38,9 @@ const struct arg_command command_info = {
 static const struct arg_example verify_examples[] = {
     {"bitnet verify model.bnp", "compare every checksum"}, {NULL, NULL}};
 const struct arg_command command_verify = {
-    "verify", "check that a model file is whole", "[options] [FILE]", verify_examples,
-    "Names the first tensor whose bytes are not those that were written.", {&group_general}, 0, 1};
+    "verify", "check that model files are whole", "[options] [FILE...]", verify_examples,
+    "Names the first tensor whose bytes are not those that were written. Without a file the "
+    "built-in model is checked.", {&group_general}, 0, -1};
 
 static const struct arg_example tokenize_examples[] = {
     {"bitnet tokenize -p \"Hello\"", "the ids"},
@@ -65,11 +66,28 @@ const struct arg_command command_tokenize = {
     0, 0};
 
 static const struct arg_example synth_examples[] = {
-    {"bitnet synth --shape 2b-4t -o big.bnp", "random weights of a real shape"}, {NULL, NULL}};
+    {"bitnet synth --shape 2b-4t -o big.bnp", "random weights of a real shape"},
+    {"bitnet synth --arch qwen3 --body b1g128 -o tiny.bnp", "small enough for a test"},
+    {NULL, NULL}};
 static const struct arg_option synth_rows[] = {
     {"--shape", "NAME", ARG_WORD, ARG_BRIEF, 0, 0, "2b-4t|qwen3-1.7b|0.7b|tiny", "tiny",
-     "whose shape the network has", NULL},
+     "whose shape the network has", "tiny has a few odd sizes, for tests."},
     {"--output -o", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL, "the file to write", NULL},
+    {"--seed", "N", ARG_INT, ARG_BRIEF, 0, ARG_HUGE, NULL, "1", "of the random weights",
+     "The same seed gives the same values under every encoding that can hold them."},
+    {"--arch", "NAME", ARG_WORD, ARG_BRIEF, 0, 0, "bitnet-b1.58|bitnet|llama|qwen3", NULL,
+     "the network's parts [the shape's own]", NULL},
+    {"--body", "TYPE", ARG_WORD, ARG_BRIEF, 0, 0,
+     "t2|t1.6|b1|t2g32|t2g64|t2g128|t2g256|b1g32|b1g64|b1g128|b1g256|i8|i6|i4|f16", NULL,
+     "encoding of the matrices inside the layers [the shape's own]", NULL},
+    {"--head", "TYPE", ARG_WORD, ARG_BRIEF, 0, 0, "i8|i6|i4|f16|t2|b1|t2g128|b1g128", NULL,
+     "encoding of embedding and head [the shape's own]", NULL},
+    {"--act", "KIND", ARG_WORD, ARG_BRIEF, 0, 0, "i8|i8g32|i8g128|f32|i4|sign", NULL,
+     "activations that the weights meet [the network's own]", NULL},
+    {"--scale", "KIND", ARG_WORD, 0, 0, 0, "tensor|row|column", NULL,
+     "scales of a body whose encoding has none of its own", NULL},
+    {"--with", "PART", ARG_WORD, ARG_MANY, 0, 0, "untied|norm-in|in-bias|yarn", NULL,
+     "add an output matrix, input norms, input biases, YaRN", NULL},
     {0}};
 static const struct arg_group synth_group = {"Model", synth_rows};
 const struct arg_command command_synth = {

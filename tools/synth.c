@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "src/bnp_write.h"
+#include "src/cmd.h"
 #include "src/progress.h"
 #include "src/tokenizer.h"
 #include "tools/synth.h"
@@ -53,7 +54,7 @@ struct synth {
     const struct arch *arch;
     const char *act;
     struct packing body, head;
-    bool untied, norm_in, in_bias, yarn;
+    bool untied, norm_in, in_bias, yarn, quiet;
     uint64_t seed;
     struct bnp_writer *writer;
     bool declaring; /* first pass: names and shapes; second: the same again with bytes */
@@ -296,7 +297,7 @@ static bool write_model(struct synth *s, struct bitnet_error *err)
         bnp_writer_tokenizer(s->writer, section.data, section.n_bytes);
     buffer_free(&section);
     good = good && tensors(s, true, err) && bnp_writer_begin(s->writer, err);
-    progress_start(&s->bar, "synth", "B", s->n_total, false);
+    progress_start(&s->bar, "synth", "B", s->n_total, s->quiet);
     good = good && tensors(s, false, err);
     progress_clear(&s->bar);
     return good && bnp_writer_finish(s->writer, err);
@@ -322,123 +323,73 @@ static bool synthesize(struct synth *s, const char *path, struct bitnet_error *e
     return good;
 }
 
-static bool parse_packing(const char *option, const char *name, struct packing *p,
-                          struct bitnet_error *err)
+static struct packing packing_of(const char *name)
 {
-    if (!layout_parse(name, &p->encoding, &p->group) || p->encoding == ENC_F32)
-        return fail(err, BITNET_USAGE, "%s %s: no such encoding; try t2, t1.6, b1, t2g64, b1g128, "
-                    "i8, i6, i4 or f16", option, name);
-    p->scale_kind = p->group                   ? SCALE_GROUP
-                    : p->encoding == ENC_F16 ? SCALE_NONE
-                    : p->encoding == ENC_I8  ? SCALE_ROW
-                                               : SCALE_TENSOR;
-    return true;
+    struct packing p = {ENC_T2, SCALE_TENSOR, 0};
+    layout_parse(name, &p.encoding, &p.group);
+    if (p.group)
+        p.scale_kind = SCALE_GROUP;
+    else if (p.encoding == ENC_F16)
+        p.scale_kind = SCALE_NONE;
+    else if (p.encoding == ENC_I8)
+        p.scale_kind = SCALE_ROW;
+    return p;
 }
 
-struct wishes { /* as typed, or NULL */
-    const char *shape, *out, *seed, *arch, *body, *head, *act, *scale, *with;
-};
-
-static bool pick_shape(struct synth *s, const struct wishes *w, struct bitnet_error *err)
+/* Shape and network by the names that the table of options allows. */
+static void pick_network(struct synth *s, const char *shape, const char *arch)
 {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        if (strcmp(w->shape, shapes[i].name) == 0)
+        if (strcmp(shape, shapes[i].name) == 0)
             s->shape = &shapes[i];
-    if (!s->shape)
-        return fail(err, BITNET_USAGE, "--shape %s: must be 2b-4t, qwen3-1.7b, 0.7b or tiny",
-                    w->shape);
-    const char *arch = w->arch ? w->arch : s->shape->arch;
+    if (!arch)
+        arch = s->shape->arch;
     for (size_t i = 0; i < sizeof archs / sizeof *archs; i++)
         if (strcmp(arch, archs[i].name) == 0)
             s->arch = &archs[i];
-    if (!s->arch)
-        return fail(err, BITNET_USAGE, "--arch %s: must be bitnet-b1.58, bitnet, llama or qwen3",
-                    arch);
-    return true;
 }
 
 static bool pick_scale(struct synth *s, const char *scale, struct bitnet_error *err)
 {
-    static const char *const names[] = {"", "tensor", "row", "column"};
-    for (int i = SCALE_TENSOR; scale && i <= SCALE_COLUMN; i++) {
-        if (strcmp(scale, names[i]) != 0)
-            continue;
-        s->body.scale_kind = (enum scale_kind)i;
-        return layout_known(s->body.encoding, s->body.scale_kind, s->body.group) ||
-               fail(err, BITNET_USAGE, "--scale %s: the body's encoding has group scales", scale);
-    }
-    return !scale || fail(err, BITNET_USAGE, "--scale %s: must be tensor, row or column", scale);
+    if (!scale)
+        return true;
+    s->body.scale_kind = strcmp(scale, "tensor") == 0 ? SCALE_TENSOR
+                         : strcmp(scale, "row") == 0  ? SCALE_ROW
+                                                      : SCALE_COLUMN;
+    return layout_known(s->body.encoding, s->body.scale_kind, s->body.group) ||
+           fail(err, BITNET_USAGE, "--scale %s: the body's encoding has group scales", scale);
 }
 
-static bool pick_extras(struct synth *s, const char *list, struct bitnet_error *err)
+static void pick_extra(struct synth *s, const char *name)
 {
-    const struct {
-        const char *name;
-        bool *on;
-    } extras[] = {{"untied", &s->untied}, {"norm-in", &s->norm_in}, {"in-bias", &s->in_bias},
-                  {"yarn", &s->yarn}};
-    while (list && *list) {
-        size_t n = strcspn(list, ","), i = 0, n_extras = sizeof extras / sizeof *extras;
-        while (i < n_extras && (strlen(extras[i].name) != n || strncmp(extras[i].name, list, n)))
-            i++;
-        if (i == n_extras)
-            return fail(err, BITNET_USAGE, "--with %s: takes untied, norm-in, in-bias and yarn, "
-                        "separated by commas", list);
-        *extras[i].on = true;
-        list += n + (list[n] == ',');
-    }
-    return true;
-}
-
-static bool pick_act(struct synth *s, const char *act, struct bitnet_error *err)
-{
-    static const char *const known[] = {"i8", "i8g32", "i8g128", "f32", "i4", "sign"};
-    s->act = act ? act : s->arch->act;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(s->act, known[i]) == 0)
-            return true;
-    return fail(err, BITNET_USAGE, "--act %s: must be i8, i8g32, i8g128, f32, i4 or sign", act);
-}
-
-static bool run(const struct wishes *w, struct bitnet_error *err)
-{
-    struct synth s = {0};
-    int64_t seed = 1;
-    if (!w->shape || !w->out)
-        return fail(err, BITNET_USAGE, "synth: --shape and -o are needed");
-    if (w->seed && !parse_i64(w->seed, 0, INT64_MAX, &seed))
-        return fail(err, BITNET_USAGE, "--seed %s: not a whole number from 0", w->seed);
-    s.seed = (uint64_t)seed;
-    return pick_shape(&s, w, err) &&
-           parse_packing("--body", w->body ? w->body : s.shape->body, &s.body, err) &&
-           parse_packing("--head", w->head ? w->head : s.shape->head, &s.head, err) &&
-           pick_scale(&s, w->scale, err) && pick_act(&s, w->act, err) &&
-           pick_extras(&s, w->with, err) && synthesize(&s, w->out, err);
+    s->untied |= strcmp(name, "untied") == 0;
+    s->norm_in |= strcmp(name, "norm-in") == 0;
+    s->in_bias |= strcmp(name, "in-bias") == 0;
+    s->yarn |= strcmp(name, "yarn") == 0;
 }
 
 int tool_synth(int argc, char **argv)
 {
     struct bitnet_error err = {0};
-    struct wishes w = {0};
-    const struct {
-        const char *name;
-        const char **value;
-    } options[] = {{"--shape", &w.shape}, {"-o", &w.out},       {"--seed", &w.seed},
-                   {"--arch", &w.arch},   {"--body", &w.body},  {"--head", &w.head},
-                   {"--act", &w.act},     {"--scale", &w.scale}, {"--with", &w.with}};
-    for (int i = 1; i < argc && err.code == BITNET_OK; i += 2) {
-        size_t j = 0, n = sizeof options / sizeof *options;
-        while (j < n && strcmp(argv[i], options[j].name) != 0)
-            j++;
-        if (j == n || i + 1 == argc)
-            fail(&err, BITNET_USAGE, "synth: %s %s", argv[i],
-                 j == n ? "is no option" : "needs a value");
-        else
-            *options[j].value = argv[i + 1];
-    }
-    if (err.code == BITNET_OK)
-        run(&w, &err);
-    if (err.code != BITNET_OK)
-        fprintf(stderr, "bitnet: %s\n", err.msg);
-    return err.code;
+    struct synth s = {0};
+    struct args a;
+    int status;
+    if (!cmd_begin(&a, "synth", argc, argv, &status))
+        return status;
+    const char *out = args_text(&a, "--output"), *name;
+    const char *body = args_text(&a, "--body"), *head = args_text(&a, "--head");
+    pick_network(&s, args_text(&a, "--shape"), args_text(&a, "--arch"));
+    s.seed = (uint64_t)args_int(&a, "--seed");
+    s.act = args_text(&a, "--act") ? args_text(&a, "--act") : s.arch->act;
+    s.quiet = args_flag(&a, "--quiet");
+    s.body = packing_of(body ? body : s.shape->body);
+    s.head = packing_of(head ? head : s.shape->head);
+    for (size_t i = 0; (name = args_nth(&a, "--with", i)); i++)
+        pick_extra(&s, name);
+    if (!out)
+        fail(&err, BITNET_USAGE, "synth: -o FILE is needed (bitnet help synth)");
+    else if (pick_scale(&s, args_text(&a, "--scale"), &err))
+        synthesize(&s, out, &err);
+    args_free(&a);
+    return err.code == BITNET_OK ? BITNET_OK : cmd_fail(&err);
 }

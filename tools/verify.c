@@ -1,8 +1,8 @@
 /* verify.c: `bitnet verify FILE...` compares every checksum of a model file with its bytes. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
+#include "src/cmd.h"
 #include "src/progress.h"
 #include "tools/modelfile.h"
 #include "tools/tools.h"
@@ -26,31 +26,28 @@ static int verify_file(const char *path, bool quiet)
     struct bitnet_error err = {0};
     struct model_file f;
     uint64_t start = now_ns();
-    if (model_file_open(&f, path, &err)) {
-        if (verify_tensors(&f, quiet, &err) && !quiet) {
-            double s = (double)(now_ns() - start) / 1e9;
-            printf("%s: good: %zu tensors, %" PRIu64 " bytes, %.2f s, %.1f GB/s\n", f.bnp.path,
-                   f.bnp.n_tensors, f.bnp.n_bytes, s, (double)f.bnp.n_bytes / s / 1e9);
-        }
-        model_file_close(&f);
-    }
-    if (err.code != BITNET_OK)
-        fprintf(stderr, "bitnet: %s\n", err.msg);
-    return err.code;
+    if (!model_file_open(&f, path, &err))
+        return cmd_fail(&err);
+    bool good = verify_tensors(&f, quiet, &err);
+    double s = (double)(now_ns() - start) / 1e9;
+    if (good && !quiet)
+        printf("%s: good, %zu tensors, %" PRIu64 " bytes, %.2f s, %.1f GB/s\n", f.bnp.path,
+               f.bnp.n_tensors, f.bnp.n_bytes, s, (double)f.bnp.n_bytes / s / 1e9);
+    model_file_close(&f);
+    return good ? BITNET_OK : cmd_fail(&err);
 }
 
 int tool_verify(int argc, char **argv)
 {
-    bool quiet = false;
-    int worst = BITNET_OK, n_files = 0;
-    for (int i = 1; i < argc; i++)
-        quiet |= strcmp(argv[i], "-q") == 0;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-q") == 0)
-            continue;
-        int code = verify_file(argv[i], quiet);
-        worst = code > worst ? code : worst;
-        n_files++;
+    struct args a;
+    int worst = BITNET_OK, status;
+    if (!cmd_begin(&a, "verify", argc, argv, &status))
+        return status;
+    bool quiet = args_flag(&a, "--quiet");
+    for (size_t i = 0; i < a.n_operands || i == 0; i++) {
+        status = verify_file(a.n_operands ? a.operands[i] : NULL, quiet);
+        worst = status > worst ? status : worst;
     }
-    return n_files ? worst : verify_file(NULL, quiet);
+    args_free(&a);
+    return worst;
 }
