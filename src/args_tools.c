@@ -24,7 +24,10 @@ const struct arg_command command_convert = {
     1};
 
 static const struct arg_example info_examples[] = {
-    {"bitnet info model.bnp", "architecture, encodings, memory"}, {NULL, NULL}};
+    {"bitnet info model.bnp", "architecture, encodings, memory"},
+    {"bitnet info -v model.bnp", "and every tensor"},
+    {"bitnet info --json model.bnp", "for programs"},
+    {NULL, NULL}};
 static const struct arg_option info_rows[] = {
     {"--json", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "one JSON object", NULL},
     {"--ctx-size -c", "N", ARG_INT, ARG_BRIEF, 1, 1048576, NULL, NULL,
