@@ -74,7 +74,8 @@ struct bitnet_ids {
 };
 void bitnet_ids_free(struct bitnet_ids *ids);
 enum { BITNET_BOS = 1, /* put the model's BOS first, if it wants one and it is not there yet */
-       BITNET_SPECIAL = 2 /* text like <|eot_id|> becomes its token; never for a user's text */ };
+       BITNET_SPECIAL = 2, /* text like <|eot_id|> becomes its token; never for a user's text */
+       BITNET_EOS = 4 /* put EOS last if the model wants one: embedding models do */ };
 bool bitnet_encode(const bitnet_tokenizer *t, const char *text, size_t n_bytes, unsigned flags,
                    struct bitnet_ids *ids, struct bitnet_error *err);
 /* The bytes that a token stands for, *n_bytes of them; control tokens stand for none. */
