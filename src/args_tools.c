@@ -7,10 +7,23 @@ static const struct arg_example convert_examples[] = {
     {NULL, NULL}};
 static const struct arg_option convert_rows[] = {
     {"--output -o", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL, "the file to write", NULL},
-    {"--body", "TYPE", ARG_WORD, ARG_BRIEF, 0, 0, "auto|t2|t1.6|b1", "auto",
-     "encoding of the matrices inside the layers; auto: the fastest that loses nothing", NULL},
+    {"--body", "TYPE", ARG_WORD, ARG_BRIEF, 0, 0, "auto|t2|t1.6", "auto",
+     "encoding of ternary matrices; auto: the fastest that loses nothing",
+     "Binary matrices take one bit whatever this says."},
     {"--head", "TYPE", ARG_WORD, ARG_BRIEF, 0, 0, "i8|i6|i4|f16", "i8",
-     "encoding of embedding and head", NULL},
+     "encoding of embedding and head",
+     "An embedding that is binary or ternary itself stays so, without loss."},
+    {"--act", "KIND", ARG_WORD, 0, 0, 0, "i8|i8g32|i8g128|f32|i4|sign", NULL,
+     "activations that the weights meet [as the family was trained]", NULL},
+    {"--ffn-act --act-fn", "NAME", ARG_WORD, 0, 0, 0, "relu2|silu", NULL,
+     "the feed-forward function [as the file says]",
+     "For GGUF files of architecture bitnet, which do not say it."},
+    {"--i2s-layout", "NAME", ARG_WORD, 0, 0, 0, "auto|128|64|4row", "auto",
+     "how I2_S weights lie in a GGUF file",
+     "Files written on ARM use blocks of 64, some older ones interleave four rows, and none of "
+     "them says so; a wrong choice gives nonsense."},
+    {"--threads -t", "N", ARG_INT, 0, 1, 256, NULL, NULL,
+     "threads [one for each usable core]", "The file does not depend on it."},
     {0}};
 static const struct arg_group convert_group = {"Conversion", convert_rows};
 const struct arg_command command_convert = {

@@ -97,26 +97,22 @@ bool infile_read(const struct infile *f, uint64_t off, void *to, size_t n_bytes,
     return true;
 }
 
-bool infile_hash(const struct infile *f, char hex[17], struct bitnet_error *err)
+bool infile_hash(const struct infile *f, struct hasher *h, struct bitnet_error *err)
 {
     enum { PIECE_BYTES = 1 << 20 };
     uint8_t *piece = malloc(PIECE_BYTES);
     if (!piece)
         return fail(err, BITNET_FAILED, "%s: out of memory", f->path);
-    struct hasher h;
-    hasher_init(&h);
     bool ok = true;
     for (uint64_t off = 0; ok && off < f->n_bytes;) {
         uint64_t left = f->n_bytes - off;
         size_t n = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
         ok = infile_read(f, off, piece, n, err);
         if (ok)
-            hasher_add(&h, piece, n);
+            hasher_add(h, piece, n);
         off += n;
     }
     free(piece);
-    if (ok)
-        snprintf(hex, 17, "%016llx", (unsigned long long)hasher_value(&h));
     return ok;
 }
 

@@ -20,8 +20,8 @@ void infile_close(struct infile *f);
 /* Exactly n_bytes from off on. */
 bool infile_read(const struct infile *f, uint64_t off, void *to, size_t n_bytes,
                  struct bitnet_error *err);
-/* hash64 of the whole file, as 16 hex digits. */
-bool infile_hash(const struct infile *f, char hex[17], struct bitnet_error *err);
+/* Adds the whole file to h. */
+bool infile_hash(const struct infile *f, struct hasher *h, struct bitnet_error *err);
 
 /* dir + "/" + name, to be freed; NULL when memory ran out. */
 char *path_join(const char *dir, const char *name);

@@ -1,0 +1,315 @@
+/* encode.c: decides how each tensor is kept, and packs it. */
+#include "tools/encode.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RUN = 32, BATCH_BYTES = 4 << 20 };
+
+/* Ternary weights with one scale, where activations carry one scale per token. 2-bit lines were
+ * at least as fast as 1.6-bit ones in every tier while a matrix stays in the caches, and on AVX2
+ * and NEON always; 1.6-bit lines win only where memory bandwidth is the limit (AVX-512, matrices
+ * far beyond the last cache): `bitnet bench kernels` shows both. Grouped activations or weights
+ * leave no choice: 1.6-bit lines of 20 columns do not divide groups. */
+static enum encoding best_ternary(const char *act)
+{
+    (void)act;
+    return ENC_T2;
+}
+
+static bool choose_low_bit(const struct source *s, const struct source_tensor *t, const char *act,
+                           const struct encode_options *o, struct plan *p,
+                           struct bitnet_error *err)
+{
+    bool grouped = p->scale == SCALE_GROUP;
+    if ((grouped || p->has_wide) && !p->half_exact)
+        return fail(err, BITNET_BAD, "%s: tensor '%s': its group scales do not fit f16, so it "
+                    "cannot be kept exactly", s->path, t->origin);
+    if (p->has_wide) { /* some engine's 2-bit codes reach +2 */
+        p->encoding = ENC_I4;
+        p->scale = SCALE_GROUP;
+        p->group = 32;
+    } else if (!p->has_zero) {
+        p->encoding = ENC_B1;
+    } else if (o->body == ENC_T1_6 && t->role == ROLE_BODY) {
+        if (grouped || strncmp(act, "i8g", 3) == 0)
+            return fail(err, BITNET_BAD, "%s: tensor '%s' has %s in groups, which t1.6 cannot "
+                        "hold: use --body t2 or auto", s->path, t->origin,
+                        grouped ? "scales" : "activations");
+        p->encoding = ENC_T1_6;
+    } else {
+        bool free_choice = t->role == ROLE_BODY && !grouped && o->body == 0;
+        p->encoding = free_choice ? best_ternary(act) : ENC_T2;
+    }
+    return true;
+}
+
+bool encode_choose(const struct source *s, const struct source_tensor *t, const char *act,
+                   const struct encode_options *o, struct plan *p, struct bitnet_error *err)
+{
+    if (t->role == ROLE_GAIN) {
+        p->encoding = ENC_F32;
+        p->scale = SCALE_NONE;
+        return true;
+    }
+    if (t->absmean) {
+        p->encoding = o->body ? (enum encoding)o->body : best_ternary(act);
+        return true;
+    }
+    if (t->coded || p->low_bit)
+        return choose_low_bit(s, t, act, o, p, err);
+    if (t->role == ROLE_BODY)
+        return fail(err, BITNET_BAD, "%s: tensor '%s' (%s) is not low-bit: its weights are not "
+                    "zero or plus or minus one level in runs of 32; only 1-bit and ternary models "
+                    "can be converted", s->path, t->origin, t->from);
+    p->encoding = (enum encoding)o->head;
+    p->scale = o->head == ENC_I8 ? SCALE_ROW : o->head == ENC_F16 ? SCALE_NONE : SCALE_GROUP;
+    p->group = p->scale == SCALE_GROUP ? RUN : 0;
+    return true;
+}
+
+struct packing {
+    const struct source_tensor *t;
+    const struct plan *plan;
+    uint8_t *out; /* the batch's blocks */
+    uint64_t first_block;
+    size_t block_bytes;
+    float *row_scales; /* [n_blocks * 16] */
+    double *max_error; /* [n_workers] */
+};
+
+static bool finite_row(const float *values, size_t n, const struct source_tensor *t, uint64_t row,
+                       struct bitnet_error *err)
+{
+    float sum = 0;
+    for (size_t k = 0; k < n; k++)
+        sum += values[k] * 0.0f; /* NAN for any that is not finite */
+    return sum == 0 || fail(err, BITNET_BAD, "tensor '%s', row %llu: a value is not finite",
+                            t->origin, (unsigned long long)row);
+}
+
+/* The scale of each of the plan's groups in one row: of the first run in it that has any weight,
+ * else any. */
+static void group_scales(uint16_t *out, float *row_scale, const struct plan *p,
+                         const float *levels, size_t n_cols)
+{
+    size_t n_runs = (n_cols + RUN - 1) / RUN, per = p->group ? p->group / RUN : n_runs;
+    for (size_t j0 = 0, g = 0; j0 < n_runs; j0 += per, g++) {
+        float level = 0;
+        for (size_t j = j0; j < j0 + per && j < n_runs; j++) {
+            if (!isnan(levels[j])) {
+                level = levels[j];
+                break;
+            }
+        }
+        if (p->group)
+            out[g] = f32_to_f16(level);
+        else
+            *row_scale = level;
+    }
+}
+
+/* Low-bit rows, exactly. */
+static void pack_low_bit(struct packing *k, uint64_t block, size_t n_rows, struct room *room)
+{
+    const struct source_tensor *t = k->t;
+    const struct plan *p = k->plan;
+    size_t n = t->n_cols, n_from = t->group ? (n + t->group - 1) / t->group : 1;
+    size_t n_to = p->group ? (n + p->group - 1) / p->group : 1;
+    int8_t *codes = t->coded ? room->rows.codes : room->packed;
+    bool tensor_scale = p->scale == SCALE_TENSOR || p->scale == SCALE_COLUMN;
+    for (size_t r = 0; r < n_rows; r++) {
+        const float *values = room->rows.values + r * n;
+        for (size_t c = 0; c < n && !t->coded; c++)
+            codes[r * n + c] = (int8_t)((values[c] > 0) - (values[c] < 0));
+        if (tensor_scale)
+            continue;
+        if (t->coded)
+            levels_of_codes(room->levels, codes + r * n, room->rows.scales + r * n_from, t->group,
+                            n);
+        else
+            levels_of_values(room->levels, values, n);
+        group_scales(room->scales + r * n_to, &k->row_scales[block * BLOCK_ROWS + r], p,
+                     room->levels, n);
+    }
+    memset(codes + n_rows * n, 0, (BLOCK_ROWS - n_rows) * n);
+    memset(room->scales + n_rows * n_to, 0, (BLOCK_ROWS - n_rows) * n_to * sizeof(uint16_t));
+    layout_pack(k->out + (block - k->first_block) * k->block_bytes, p->encoding, p->group, codes,
+                p->group ? room->scales : NULL, n);
+}
+
+/* t = clamp(half_even(w / mean)), as BitNet quantizes its master weights. */
+static void quantize_absmean(int8_t *to, const float *values, size_t n, float mean, double *worst)
+{
+    float inverse = 1.0f / mean;
+    for (size_t k = 0; k < n; k++) {
+        float q = rintf(values[k] * inverse);
+        to[k] = (int8_t)(q > 1 ? 1 : q < -1 ? -1 : q);
+        double e = fabs((double)values[k] - (double)to[k] * mean);
+        *worst = e > *worst ? e : *worst;
+    }
+}
+
+/* to[k] * scale approximates values[k]; the scale is the largest of them over q_max. */
+static float quantize_run(int8_t *to, const float *values, size_t n, int q_max, bool half)
+{
+    float most = 0;
+    for (size_t k = 0; k < n; k++)
+        most = fabsf(values[k]) > most ? fabsf(values[k]) : most;
+    float scale = most / (float)q_max;
+    if (half)
+        scale = f16_to_f32(f32_to_f16(scale));
+    float inverse = scale > 0 ? 1.0f / scale : 0;
+    for (size_t k = 0; k < n; k++) {
+        float q = rintf(values[k] * inverse);
+        float limit = (float)q_max;
+        to[k] = (int8_t)(q > limit ? limit : q < -limit ? -limit : q);
+    }
+    return scale;
+}
+
+static double worst_of(const float *values, const int8_t *q, float scale, size_t n, double worst)
+{
+    for (size_t k = 0; k < n; k++) {
+        double e = fabs((double)values[k] - (double)((float)q[k] * scale));
+        worst = e > worst ? e : worst;
+    }
+    return worst;
+}
+
+static bool pack_halves(struct packing *k, size_t n_rows, struct room *room, double *worst,
+                        struct bitnet_error *err)
+{
+    size_t n = n_rows * k->t->n_cols;
+    for (size_t i = 0; i < n; i++) {
+        float v = room->rows.values[i];
+        room->halves[i] = f32_to_f16(v);
+        double e = fabs((double)v - (double)f16_to_f32(room->halves[i]));
+        if (!isfinite(e))
+            return fail(err, BITNET_BAD, "tensor '%s': %g does not fit f16: use --head i8",
+                        k->t->origin, (double)v);
+        *worst = e > *worst ? e : *worst;
+    }
+    memset(room->halves + n, 0, (BLOCK_ROWS * k->t->n_cols - n) * sizeof(uint16_t));
+    return true;
+}
+
+/* Real floats: masters, embeddings, heads. */
+static bool pack_floats(struct packing *k, uint64_t block, size_t n_rows, struct room *room,
+                        double *worst, struct bitnet_error *err)
+{
+    const struct plan *p = k->plan;
+    size_t n = k->t->n_cols, n_groups = (n + RUN - 1) / RUN;
+    int q_max = p->encoding == ENC_I8 ? 127 : p->encoding == ENC_I6 ? 31 : 7;
+    const void *packed = room->packed;
+    memset(room->packed + n_rows * n, 0, (BLOCK_ROWS - n_rows) * n);
+    memset(room->scales, 0, BLOCK_ROWS * n_groups * sizeof(uint16_t));
+    for (size_t r = 0; r < n_rows; r++) {
+        const float *v = room->rows.values + r * n;
+        int8_t *q = room->packed + r * n;
+        if (!finite_row(v, n, k->t, block * BLOCK_ROWS + r, err))
+            return false;
+        if (k->t->absmean) {
+            quantize_absmean(q, v, n, p->level, worst);
+        } else if (p->encoding == ENC_I8) {
+            float scale = quantize_run(q, v, n, q_max, false);
+            k->row_scales[block * BLOCK_ROWS + r] = scale;
+            *worst = worst_of(v, q, scale, n, *worst);
+        }
+        for (size_t c = 0, g = 0; c < n && p->scale == SCALE_GROUP; c += RUN, g++) {
+            size_t n_run = n - c < RUN ? n - c : RUN;
+            float scale = quantize_run(q + c, v + c, n_run, q_max, true);
+            room->scales[r * n_groups + g] = f32_to_f16(scale);
+            *worst = worst_of(v + c, q + c, scale, n_run, *worst);
+        }
+    }
+    if (p->encoding == ENC_F16) {
+        packed = room->halves;
+        if (!pack_halves(k, n_rows, room, worst, err))
+            return false;
+    }
+    layout_pack(k->out + (block - k->first_block) * k->block_bytes, p->encoding, p->group, packed,
+                p->group ? room->scales : NULL, n);
+    return true;
+}
+
+static bool pack(void *ctx, int worker, uint64_t block, size_t n_rows, struct room *room,
+                 bool *stop, struct bitnet_error *err)
+{
+    struct packing *k = ctx;
+    (void)stop;
+    if (!k->t->coded && !k->plan->low_bit)
+        return pack_floats(k, block, n_rows, room, &k->max_error[worker], err);
+    pack_low_bit(k, block, n_rows, room);
+    return true;
+}
+
+/* The floats that follow the lines. */
+static bool write_scales(const struct source_tensor *t, const struct plan *p,
+                         const float *row_scales, uint64_t scale_bytes, struct bnp_writer *w,
+                         struct bitnet_error *err)
+{
+    uint8_t *bytes = calloc(scale_bytes + 1, 1);
+    if (!bytes)
+        return fail(err, BITNET_FAILED, "out of memory");
+    if (p->scale == SCALE_TENSOR)
+        store_f32(bytes, p->level);
+    for (uint64_t i = 0; p->scale == SCALE_ROW && i < scale_bytes / 4; i++)
+        store_f32(bytes + 4 * i, row_scales[i]);
+    for (uint64_t i = 0; p->scale == SCALE_COLUMN && i < t->n_cols; i++)
+        store_f32(bytes + 4 * i, t->column[i] * p->level);
+    bool ok = bnp_writer_data(w, bytes, scale_bytes, err);
+    free(bytes);
+    return ok;
+}
+
+static bool write_gain(struct blocks *b, const struct source_tensor *t, struct bnp_writer *w,
+                       struct bitnet_error *err)
+{
+    struct room *room = &b->rooms[0];
+    size_t n = t->n_cols;
+    if (!b->source->read(b->source, t, 0, 1, &room->rows, err) ||
+        !finite_row(room->rows.values, n, t, 0, err))
+        return false;
+    uint8_t *bytes = (uint8_t *)room->halves; /* holds 32 bytes a column */
+    for (size_t k = 0; k < n; k++)
+        store_f32(bytes + 4 * k, room->rows.values[k]);
+    return bnp_writer_data(w, bytes, 4 * n, err);
+}
+
+bool encode_write(struct blocks *b, const struct source_tensor *t, struct plan *p,
+                  struct bnp_writer *w, struct progress *bar, uint64_t n_before,
+                  struct bitnet_error *err)
+{
+    uint64_t lines_bytes, scale_bytes, n_blocks = layout_blocks(t->n_rows);
+    if (!layout_bytes(p->encoding, p->scale, p->group, t->n_rows, t->n_cols, &lines_bytes,
+                      &scale_bytes))
+        return fail(err, BITNET_BAD, "%s: tensor '%s' is too large", b->source->path, t->origin);
+    p->n_bytes = lines_bytes + scale_bytes;
+    if (t->role == ROLE_GAIN)
+        return write_gain(b, t, w, err);
+    struct packing k = {.t = t, .plan = p};
+    k.block_bytes = layout_block_bytes(p->encoding, p->group, t->n_cols);
+    uint64_t batch = BATCH_BYTES / k.block_bytes + 2 * (uint64_t)b->n_workers;
+    k.out = malloc(batch * k.block_bytes);
+    k.row_scales = calloc(n_blocks * BLOCK_ROWS, sizeof *k.row_scales);
+    k.max_error = calloc((size_t)b->n_workers, sizeof *k.max_error);
+    bool ok = k.out && k.row_scales && k.max_error;
+    if (!ok)
+        fail(err, BITNET_FAILED, "%s: out of memory", b->source->path);
+    for (uint64_t i = 0; ok && i < n_blocks; i += batch) {
+        uint64_t end = n_blocks - i < batch ? n_blocks : i + batch;
+        k.first_block = i;
+        ok = blocks_run(b, t, i, end, pack, &k, err) &&
+             bnp_writer_data(w, k.out, (end - i) * k.block_bytes, err);
+        progress_set(bar, n_before + end * k.block_bytes);
+    }
+    for (int i = 0; ok && i < b->n_workers; i++)
+        p->max_error = k.max_error[i] > p->max_error ? k.max_error[i] : p->max_error;
+    ok = ok && (scale_bytes == 0 || write_scales(t, p, k.row_scales, scale_bytes, w, err));
+    free(k.out);
+    free(k.row_scales);
+    free(k.max_error);
+    return ok;
+}
