@@ -268,9 +268,224 @@ static void i6_i8(const struct matmul *m)
     each_pair(m, i6_pair);
 }
 
+/* One weight group (or the whole row) of a block, for the float kernels. */
+struct span {
+    const uint8_t *lines, *high; /* high: the upper bits of i6 */
+    const uint8_t *scales;       /* 16 halves, or NULL */
+    size_t n_cols;
+};
+
+static const uint8_t cols_per_line[] = {
+    [ENC_F16] = 2, [ENC_I8] = 4, [ENC_T2] = 16, [ENC_T1_6] = 20, [ENC_B1] = 32, [ENC_I4] = 8,
+    [ENC_I6] = 8,
+};
+
+INLINE struct span span_of(const struct matrix *w, const uint8_t *block, size_t s,
+                           const enum encoding e)
+{
+    if (!w->group) {
+        return (struct span){block, NULL, NULL, w->n_cols};
+    }
+    size_t rest = w->n_cols - s * w->group, lines = w->group / cols_per_line[e];
+    size_t chunk_bytes = 64 * (1 + 2 * lines) + (e == ENC_I6 ? 256 : 0);
+    const uint8_t *chunk = block + s / 2 * chunk_bytes;
+    return (struct span){chunk + 64 + s % 2 * lines * 64, chunk + 9 * 64 + s % 2 * 128,
+                         chunk + s % 2 * 32, rest < w->group ? rest : w->group};
+}
+
+/* Digit j of the five trits in each dword, less one. Division by 3, 9, 27 is a multiplication:
+ * exact for what is below 81. */
+INLINE __m256 trit(__m256i byte, size_t j)
+{
+    static const int32_t over[] = {65536, 21846, 7282, 2428};
+    const __m256i three = _mm256_set1_epi32(3);
+    __m256i low = _mm256_and_si256(byte, _mm256_set1_epi32(63)), high = _mm256_srli_epi32(byte, 6);
+    __m256i escaped = _mm256_cmpeq_epi32(high, three);
+    __m256i t17 = _mm256_srli_epi32(_mm256_mullo_epi32(low, _mm256_set1_epi32(241)), 12);
+    if (j == 4) {
+        __m256i t4 = _mm256_blendv_epi8(high, t17, escaped);
+        return _mm256_sub_ps(_mm256_cvtepi32_ps(t4), _mm256_set1_ps(1.0f));
+    }
+    __m256i rest = _mm256_sub_epi32(_mm256_add_epi32(low, _mm256_set1_epi32(64)),
+                                    _mm256_mullo_epi32(t17, _mm256_set1_epi32(17)));
+    rest = _mm256_blendv_epi8(low, rest, escaped);
+    rest = _mm256_srli_epi32(_mm256_mullo_epi32(rest, _mm256_set1_epi32(over[j])), 16);
+    __m256i third = _mm256_srli_epi32(_mm256_mullo_epi32(rest, _mm256_set1_epi32(over[1])), 16);
+    rest = _mm256_sub_epi32(rest, _mm256_mullo_epi32(third, three));
+    return _mm256_sub_ps(_mm256_cvtepi32_ps(rest), _mm256_set1_ps(1.0f));
+}
+
+/* 8 entries, of which vpermps sees three index bits: what lies above them needs no mask. */
+INLINE __m256 table(const enum encoding e)
+{
+    return e == ENC_T2 ? _mm256_setr_ps(-1, 0, 1, 2, -1, 0, 1, 2)
+                       : _mm256_setr_ps(-1, 1, -1, 1, -1, 1, -1, 1);
+}
+
+/* Every dword shifted right by n. */
+INLINE __m256i shift_right(__m256i v, size_t n)
+{
+    return _mm256_srl_epi32(v, _mm_cvtsi32_si128((int)n));
+}
+
+/* Columns 4c .. 4c+3 as floats, of rows 8h .. 8h+7. */
+INLINE void quad(__m256 w[4], const struct span *s, size_t c, size_t h, const enum encoding e)
+{
+    const uint8_t *line = s->lines + 4 * c / cols_per_line[e] * 64;
+    if (e == ENC_F16) {
+        size_t n_halves = (s->n_cols + 1) / 2 * 2; /* columns that the lines hold */
+        UNROLL for (size_t j = 0; j < 4; j++)
+        {
+            const uint8_t *at = s->lines + 128 * c + 32 * j + 16 * h;
+            w[j] = 4 * c + j < n_halves
+                       ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at))
+                       : _mm256_setzero_ps();
+        }
+        return;
+    }
+    if (e == ENC_B1) {
+        UNROLL for (size_t j = 0; j < 4; j++)
+        {
+            __m128i bytes = _mm_loadl_epi64((const __m128i *)(line + 16 * j + 8 * h));
+            __m256i bits = shift_right(_mm256_cvtepu8_epi32(bytes), c % 8);
+            w[j] = _mm256_permutevar8x32_ps(table(e), bits);
+        }
+        return;
+    }
+    const __m256i byte = _mm256_set1_epi32(255);
+    __m256i v = load(line + 32 * h);
+    size_t field = e == ENC_T2 ? 2 * (c % 4) : 4 * (c % 2);
+    __m256i codes = e == ENC_I8 || e == ENC_T1_6 ? v : shift_right(v, field);
+    if (e == ENC_I6 || e == ENC_I4) {
+        codes = _mm256_and_si256(codes, _mm256_set1_epi8(15));
+    }
+    if (e == ENC_I6) {
+        __m256i high = shift_right(load(s->high + c / 4 * 64 + 32 * h), 2 * (c % 4));
+        high = _mm256_and_si256(high, _mm256_set1_epi8(3));
+        codes = _mm256_or_si256(codes, _mm256_slli_epi32(high, 4));
+    }
+    UNROLL for (size_t j = 0; j < 4; j++)
+    {
+        __m256i code = _mm256_srli_epi32(codes, 8 * (int)j);
+        if (e == ENC_T2) {
+            w[j] = _mm256_permutevar8x32_ps(table(e), code);
+        } else if (e == ENC_T1_6) {
+            w[j] = trit(_mm256_and_si256(code, byte), c % 5);
+        } else {
+            float offset = e == ENC_I8 ? 128.0f : e == ENC_I6 ? 32.0f : 8.0f;
+            __m256 f = _mm256_cvtepi32_ps(_mm256_and_si256(code, byte));
+            w[j] = _mm256_sub_ps(f, _mm256_set1_ps(offset));
+        }
+    }
+}
+
+/* Rows 8h .. 8h+7 of one block times nt tokens. */
+INLINE void float_tile(const struct matmul *m, size_t b, size_t h, size_t t0, const int nt,
+                       const enum encoding e)
+{
+    const struct matrix *w = m->w;
+    const uint8_t *block = w->lines + b * layout_block_bytes(e, w->group, w->n_cols);
+    size_t n_groups = w->group ? (w->n_cols + w->group - 1) / w->group : 1;
+    __m256 total[2];
+    UNROLL for (int t = 0; t < nt; t++) { total[t] = _mm256_setzero_ps(); }
+    for (size_t s = 0; s < n_groups; s++) {
+        const struct span span = span_of(w, block, s, e);
+        const float *f = m->x->f + t0 * m->x->q_stride + s * w->group;
+        __m256 acc[2][4];
+        UNROLL for (int i = 0; i < 4; i++)
+        {
+            UNROLL for (int t = 0; t < nt; t++) { acc[t][i] = _mm256_setzero_ps(); }
+        }
+        for (size_t c = 0; 4 * c < span.n_cols; c++) {
+            __m256 value[4];
+            prefetch(span.lines + 4 * c / cols_per_line[e] * 64);
+            quad(value, &span, c, h, e);
+            UNROLL for (size_t i = 0; i < 4; i++)
+            {
+                UNROLL for (int t = 0; t < nt; t++)
+                {
+                    __m256 x = _mm256_set1_ps(f[(size_t)t * m->x->q_stride + 4 * c + i]);
+                    acc[t][i] = _mm256_add_ps(acc[t][i], _mm256_mul_ps(value[i], x));
+                }
+            }
+        }
+        UNROLL for (int t = 0; t < nt; t++)
+        {
+            __m256 g = _mm256_add_ps(_mm256_add_ps(acc[t][0], acc[t][2]),
+                                     _mm256_add_ps(acc[t][1], acc[t][3]));
+            if (span.scales) {
+                __m128i halves = _mm_loadu_si128((const __m128i *)(span.scales + 16 * h));
+                total[t] = _mm256_add_ps(total[t], _mm256_mul_ps(g, _mm256_cvtph_ps(halves)));
+            } else {
+                total[t] = _mm256_mul_ps(g, matrix_scale(w, b, (int)h));
+            }
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++)
+    {
+        float *y = m->y + (t0 + (size_t)t) * m->y_stride + b * BLOCK_ROWS + 8 * h;
+        _mm256_storeu_ps(y, total[t]);
+    }
+}
+
+INLINE void times_float(const struct matmul *m, const enum encoding e)
+{
+    for (size_t b = 2 * m->block_begin; b < 2 * m->block_end; b++) {
+        size_t t = 0;
+        for (; t + 2 <= m->x->n_tok; t += 2) {
+            float_tile(m, b / 2, b % 2, t, 2, e);
+        }
+        if (t < m->x->n_tok) {
+            float_tile(m, b / 2, b % 2, t, 1, e);
+        }
+    }
+}
+
+static void t2_f32(const struct matmul *m)
+{
+    times_float(m, ENC_T2);
+}
+
+static void t1_6_f32(const struct matmul *m)
+{
+    times_float(m, ENC_T1_6);
+}
+
+static void b1_f32(const struct matmul *m)
+{
+    times_float(m, ENC_B1);
+}
+
+static void i8_f32(const struct matmul *m)
+{
+    times_float(m, ENC_I8);
+}
+
+static void i6_f32(const struct matmul *m)
+{
+    times_float(m, ENC_I6);
+}
+
+static void i4_f32(const struct matmul *m)
+{
+    times_float(m, ENC_I4);
+}
+
+static void f16_f32(const struct matmul *m)
+{
+    times_float(m, ENC_F16);
+}
+
 void fill_avx2_head(struct matrix_kernels *m)
 {
     m->i8_i8 = i8_i8;
     m->i6_i8 = i6_i8;
     m->i4_i8 = i4_i8;
+    m->t2_f32 = t2_f32;
+    m->t1_6_f32 = t1_6_f32;
+    m->b1_f32 = b1_f32;
+    m->i8_f32 = i8_f32;
+    m->i6_f32 = i6_f32;
+    m->i4_f32 = i4_f32;
+    m->f16_f32 = f16_f32;
 }

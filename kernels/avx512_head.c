@@ -311,9 +311,225 @@ static void i6_i8(const struct matmul *m)
     each_pair(m, 4, i6_pair);
 }
 
+/* One weight group (or the whole row) of a block, for the float kernels. */
+struct span {
+    const uint8_t *lines, *high; /* high: the upper bits of i6 */
+    const uint8_t *scales;       /* 16 halves, or NULL */
+    size_t n_cols;
+};
+
+static const uint8_t cols_per_line[] = {
+    [ENC_F16] = 2, [ENC_I8] = 4, [ENC_T2] = 16, [ENC_T1_6] = 20, [ENC_B1] = 32, [ENC_I4] = 8,
+    [ENC_I6] = 8,
+};
+
+INLINE struct span span_of(const struct matrix *w, const uint8_t *block, size_t s,
+                           const enum encoding e)
+{
+    if (!w->group) {
+        return (struct span){block, NULL, NULL, w->n_cols};
+    }
+    size_t rest = w->n_cols - s * w->group, lines = w->group / cols_per_line[e];
+    size_t chunk_bytes = 64 * (1 + 2 * lines) + (e == ENC_I6 ? 256 : 0);
+    const uint8_t *chunk = block + s / 2 * chunk_bytes;
+    return (struct span){chunk + 64 + s % 2 * lines * 64, chunk + 9 * 64 + s % 2 * 128,
+                         chunk + s % 2 * 32, rest < w->group ? rest : w->group};
+}
+
+/* Digit j of the five trits in each dword, less one. Division by 3, 9, 27 is a
+ * multiplication: exact for what is below 81. */
+INLINE __m512 trit(__m512i byte, size_t j)
+{
+    static const int32_t over[] = {65536, 21846, 7282, 2428};
+    const __m512i three = _mm512_set1_epi32(3);
+    __m512i low = _mm512_and_si512(byte, _mm512_set1_epi32(63)), high = _mm512_srli_epi32(byte, 6);
+    __mmask16 escaped = _mm512_cmpeq_epi32_mask(high, three);
+    __m512i t17 = _mm512_srli_epi32(_mm512_mullo_epi32(low, _mm512_set1_epi32(241)), 12);
+    __m512i t4 = _mm512_mask_mov_epi32(high, escaped, t17);
+    if (j == 4) {
+        return _mm512_sub_ps(_mm512_cvtepi32_ps(t4), _mm512_set1_ps(1.0f));
+    }
+    __m512i rest = _mm512_sub_epi32(_mm512_add_epi32(low, _mm512_set1_epi32(64)),
+                                    _mm512_mullo_epi32(t17, _mm512_set1_epi32(17)));
+    rest = _mm512_mask_mov_epi32(low, escaped, rest);
+    rest = _mm512_srli_epi32(_mm512_mullo_epi32(rest, _mm512_set1_epi32(over[j])), 16);
+    __m512i third = _mm512_srli_epi32(_mm512_mullo_epi32(rest, _mm512_set1_epi32(over[1])), 16);
+    rest = _mm512_sub_epi32(rest, _mm512_mullo_epi32(third, three));
+    return _mm512_sub_ps(_mm512_cvtepi32_ps(rest), _mm512_set1_ps(1.0f));
+}
+
+/* 16 entries, of which vpermps sees four index bits: what lies above them needs no mask. */
+INLINE __m512 table(const enum encoding e)
+{
+    const __m512i i = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    if (e == ENC_I4) {
+        return _mm512_cvtepi32_ps(_mm512_sub_epi32(i, _mm512_set1_epi32(8)));
+    }
+    if (e == ENC_T2) {
+        return _mm512_cvtepi32_ps(
+            _mm512_sub_epi32(_mm512_and_si512(i, _mm512_set1_epi32(3)), _mm512_set1_epi32(1)));
+    }
+    __m512i bit = _mm512_and_si512(i, _mm512_set1_epi32(1));
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_add_epi32(bit, bit), _mm512_set1_epi32(1)));
+}
+
+/* Every dword shifted right by n. */
+INLINE __m512i shift_right(__m512i v, size_t n)
+{
+    return _mm512_srl_epi32(v, _mm_cvtsi32_si128((int)n));
+}
+
+/* Columns 4c .. 4c+3 of the span's 16 rows as floats. */
+INLINE void quad(__m512 w[4], const struct span *s, size_t c, const enum encoding e)
+{
+    const uint8_t *line = s->lines + 4 * c / cols_per_line[e] * 64;
+    if (e == ENC_F16) {
+        size_t n_halves = (s->n_cols + 1) / 2 * 2; /* columns that the lines hold */
+        UNROLL for (size_t j = 0; j < 4; j++)
+        {
+            __mmask16 there = 4 * c + j < n_halves ? 0xffff : 0;
+            w[j] = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(there, s->lines + 128 * c + 32 * j));
+        }
+        return;
+    }
+    if (e == ENC_B1) {
+        UNROLL for (size_t j = 0; j < 4; j++)
+        {
+            __m128i bytes = _mm_loadu_si128((const __m128i *)(line + 16 * j));
+            __m512i bits = shift_right(_mm512_cvtepu8_epi32(bytes), c % 8);
+            w[j] = _mm512_permutexvar_ps(bits, table(e));
+        }
+        return;
+    }
+    const __m512i byte = _mm512_set1_epi32(255);
+    __m512i v = _mm512_loadu_si512(line);
+    size_t field = e == ENC_T2 ? 2 * (c % 4) : 4 * (c % 2);
+    __m512i codes = e == ENC_I8 || e == ENC_T1_6 ? v : shift_right(v, field);
+    if (e == ENC_I6) {
+        __m512i high = shift_right(_mm512_loadu_si512(s->high + c / 4 * 64), 2 * (c % 4));
+        high = _mm512_and_si512(high, _mm512_set1_epi8(3));
+        codes = _mm512_and_si512(codes, _mm512_set1_epi8(15));
+        codes = _mm512_or_si512(codes, _mm512_slli_epi32(high, 4));
+    }
+    UNROLL for (size_t j = 0; j < 4; j++)
+    {
+        __m512i code = _mm512_srli_epi32(codes, 8 * (unsigned)j);
+        if (e == ENC_T2 || e == ENC_I4) {
+            w[j] = _mm512_permutexvar_ps(code, table(e));
+        } else if (e == ENC_T1_6) {
+            w[j] = trit(_mm512_and_si512(code, byte), c % 5);
+        } else {
+            __m512 f = _mm512_cvtepi32_ps(_mm512_and_si512(code, byte));
+            w[j] = _mm512_sub_ps(f, _mm512_set1_ps(e == ENC_I8 ? 128.0f : 32.0f));
+        }
+    }
+}
+
+/* One block times nt tokens. */
+INLINE void float_tile(const struct matmul *m, size_t b, size_t t0, const int nt,
+                       const enum encoding e)
+{
+    const struct matrix *w = m->w;
+    const uint8_t *block = w->lines + b * layout_block_bytes(e, w->group, w->n_cols);
+    size_t n_groups = w->group ? (w->n_cols + w->group - 1) / w->group : 1;
+    __m512 total[4];
+    UNROLL for (int t = 0; t < nt; t++) { total[t] = _mm512_setzero_ps(); }
+    for (size_t s = 0; s < n_groups; s++) {
+        const struct span span = span_of(w, block, s, e);
+        const float *f = m->x->f + t0 * m->x->q_stride + s * w->group;
+        __m512 acc[4][4];
+        UNROLL for (int i = 0; i < 4; i++)
+        {
+            UNROLL for (int t = 0; t < nt; t++) { acc[t][i] = _mm512_setzero_ps(); }
+        }
+        for (size_t c = 0; 4 * c < span.n_cols; c++) {
+            __m512 value[4];
+            prefetch(span.lines + 4 * c / cols_per_line[e] * 64);
+            quad(value, &span, c, e);
+            UNROLL for (size_t i = 0; i < 4; i++)
+            {
+                UNROLL for (int t = 0; t < nt; t++)
+                {
+                    __m512 x = _mm512_set1_ps(f[(size_t)t * m->x->q_stride + 4 * c + i]);
+                    acc[t][i] = _mm512_add_ps(acc[t][i], _mm512_mul_ps(value[i], x));
+                }
+            }
+        }
+        const void *halves = span.scales;
+        UNROLL for (int t = 0; t < nt; t++)
+        {
+            __m512 g = _mm512_add_ps(_mm512_add_ps(acc[t][0], acc[t][2]),
+                                     _mm512_add_ps(acc[t][1], acc[t][3]));
+            __m512 d = halves ? _mm512_cvtph_ps(_mm256_loadu_si256(halves)) : matrix_scale(w, b);
+            g = _mm512_mul_ps(g, d);
+            total[t] = halves ? _mm512_add_ps(total[t], g) : g;
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++)
+    {
+        float *y = m->y + (t0 + (size_t)t) * m->y_stride + b * BLOCK_ROWS;
+        _mm512_storeu_ps(y, total[t]);
+    }
+}
+
+INLINE void times_float(const struct matmul *m, const enum encoding e)
+{
+    for (size_t b = m->block_begin; b < m->block_end; b++) {
+        size_t t = 0;
+        for (; t + 4 <= m->x->n_tok; t += 4) {
+            float_tile(m, b, t, 4, e);
+        }
+        for (; t < m->x->n_tok; t++) {
+            float_tile(m, b, t, 1, e);
+        }
+    }
+}
+
+static void t2_f32(const struct matmul *m)
+{
+    times_float(m, ENC_T2);
+}
+
+static void t1_6_f32(const struct matmul *m)
+{
+    times_float(m, ENC_T1_6);
+}
+
+static void b1_f32(const struct matmul *m)
+{
+    times_float(m, ENC_B1);
+}
+
+static void i8_f32(const struct matmul *m)
+{
+    times_float(m, ENC_I8);
+}
+
+static void i6_f32(const struct matmul *m)
+{
+    times_float(m, ENC_I6);
+}
+
+static void i4_f32(const struct matmul *m)
+{
+    times_float(m, ENC_I4);
+}
+
+static void f16_f32(const struct matmul *m)
+{
+    times_float(m, ENC_F16);
+}
+
 void fill_avx512_head(struct matrix_kernels *m)
 {
     m->i8_i8 = i8_i8;
     m->i6_i8 = i6_i8;
     m->i4_i8 = i4_i8;
+    m->t2_f32 = t2_f32;
+    m->t1_6_f32 = t1_6_f32;
+    m->b1_f32 = b1_f32;
+    m->i8_f32 = i8_f32;
+    m->i6_f32 = i6_f32;
+    m->i4_f32 = i4_f32;
+    m->f16_f32 = f16_f32;
 }
