@@ -30,7 +30,8 @@ bool cmd_begin(struct args *a, const char *command, int argc, char **argv, int *
 int cmd_fail(const struct bitnet_error *err)
 {
     fflush(stdout);
-    fprintf(stderr, "bitnet: %s\n", err->msg);
+    if (err->code < 128)
+        fprintf(stderr, "bitnet: %s\n", err->msg);
     return err->code;
 }
 

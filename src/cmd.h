@@ -7,7 +7,7 @@
 
 /* Parses. False: the command is over, with help or a complaint printed; *status is its code. */
 bool cmd_begin(struct args *a, const char *command, int argc, char **argv, int *status);
-/* Prints "bitnet: message" on stderr and returns the error's code. */
+/* Prints "bitnet: message" on stderr and returns the error's code; a closed pipe goes quietly. */
 int cmd_fail(const struct bitnet_error *err);
 /* A note on stderr; nothing under -q. */
 void cmd_note(const struct args *a, const char *format, ...) __attribute__((format(printf, 2, 3)));

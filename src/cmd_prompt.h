@@ -1,0 +1,32 @@
+/* cmd_prompt.h: what is asked: from options, files and standard input to token ids. */
+#ifndef BITNET_CMD_PROMPT_H
+#define BITNET_CMD_PROMPT_H
+
+#include "src/cmd_host.h"
+
+/* Where text comes from when no file is named: standard input counts when it is a file, a pipe or
+ * a socket; a terminal or /dev/null does not. */
+bool prompt_stdin_has_text(void);
+/* All of a file, "-" for standard input; the newline at its end is dropped. */
+bool prompt_read_file(const char *path, struct buffer *text, struct bitnet_error *err);
+
+enum fit { FIT_ERROR, FIT_HEAD, FIT_TAIL, FIT_MIDDLE };
+struct prompt {
+    const char *instruction; /* or NULL: the text is all there is */
+    const char *text;        /* or NULL */
+    size_t n_text;
+    const char *system; /* or NULL */
+    size_t n_system;
+    enum fit fit;
+    size_t n_reserve; /* tokens kept free for the answer when the text is cut */
+    bool was_cut;     /* out */
+};
+/* What the options say of it; texts are the caller's to fill in. */
+bool prompt_options(struct host *h, struct prompt *p, struct bitnet_error *err);
+/* The message in the template's frame and its ids, the text cut to the context as fit says. */
+bool prompt_encode(const struct host *h, struct prompt *p, struct rendered *r,
+                   struct bitnet_ids *ids, struct bitnet_error *err);
+/* The instruction and the system message with --escape applied; owned by the caller. */
+bool prompt_text(const struct args *a, const char *name, char **out, struct bitnet_error *err);
+
+#endif

@@ -1,0 +1,90 @@
+/* main.c: picks the command and owns the exit code. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "src/cmd.h"
+#include "tools/tools.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} routes[] = {
+    {"run", cmd_run},
+    {"help", cmd_help},
+    {"verify", tool_verify},
+};
+
+/* A program that is started without stdin, stdout or stderr would get the next file it opens in
+ * their place, and then write its text into it. So the gaps are filled with /dev/null, opened the
+ * wrong way round: reading and writing still fail. */
+static void fill_standard_files(void)
+{
+    for (int fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            _exit(BITNET_FAILED);
+    }
+}
+
+static int call(const char *name, int argc, char **argv)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        if (strcmp(routes[i].name, name) == 0)
+            return routes[i].run(argc, argv);
+    }
+    fprintf(stderr, "bitnet: '%s' has no function\n", name);
+    abort();
+}
+
+static int version(bool verbose)
+{
+    struct bitnet_error err = {0};
+    bitnet_engine *e;
+    if (!bitnet_engine_open(&e, NULL, 1, &err))
+        return cmd_fail(&err);
+    printf("bitnet %s (%s)\n", bitnet_version(), bitnet_engine_tier(e));
+    if (verbose && bitnet_engine_note(e)[0] != '\0')
+        printf("%s\n", bitnet_engine_note(e));
+    bitnet_engine_close(e);
+    return BITNET_OK;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "";
+    if (argc > 1 && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {
+        args_print_help(stdout, NULL, false);
+        return BITNET_OK;
+    }
+    if (argc > 1 && (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0))
+        return version(argc > 2 && (strcmp(argv[2], "-v") == 0 ||
+                                    strcmp(argv[2], "--verbose") == 0));
+    if (argc > 2 && strcmp(word, "bench") == 0 && strcmp(argv[2], "kernels") == 0)
+        return call("bench kernels", argc - 2, argv + 2);
+    if (args_command(word) != NULL)
+        return call(word, argc - 1, argv + 1);
+    if (argc > 1 && word[0] != '-' && strchr(word, ' ') == NULL) {
+        const char *near = args_nearest_command(word);
+        fprintf(stderr, "bitnet: no command '%s'%s%s%s (a prompt goes behind -p; bitnet help)\n",
+                word, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        return BITNET_USAGE;
+    }
+    return call("run", argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    fill_standard_files();
+    int status = dispatch(argc, argv);
+    if (ferror(stdout) || fflush(stdout) != 0) {
+        if (errno == EPIPE)
+            return 128 + SIGPIPE;
+        fprintf(stderr, "bitnet: standard output: %s\n", strerror(errno));
+        if (status == BITNET_OK)
+            status = BITNET_FAILED;
+    }
+    return status;
+}
