@@ -15,7 +15,10 @@ static const struct {
 } routes[] = {
     {"run", cmd_run},
     {"help", cmd_help},
+    {"convert", tool_convert},
+    {"info", tool_info},
     {"verify", tool_verify},
+    {"synth", tool_synth},
 };
 
 /* A program that is started without stdin, stdout or stderr would get the next file it opens in
@@ -79,12 +82,11 @@ int main(int argc, char **argv)
 {
     fill_standard_files();
     int status = dispatch(argc, argv);
-    if (ferror(stdout) || fflush(stdout) != 0) {
+    if (status == BITNET_OK && fflush(stdout) != 0) {
         if (errno == EPIPE)
             return 128 + SIGPIPE;
         fprintf(stderr, "bitnet: standard output: %s\n", strerror(errno));
-        if (status == BITNET_OK)
-            status = BITNET_FAILED;
+        return BITNET_FAILED;
     }
     return status;
 }
