@@ -101,8 +101,7 @@ static uint32_t pair_rank(const struct bitnet_tokenizer *t, int32_t left, int32_
 static int32_t text_token(const struct bitnet_tokenizer *t, const char *text, size_t n_bytes)
 {
     int32_t id = tokenizer_lookup(t, text, n_bytes, hash64(text, n_bytes));
-    bool usable = id >= 0 && (t->types[id] == TOKEN_NORMAL || t->types[id] == TOKEN_USER ||
-                              t->types[id] == TOKEN_UNUSED);
+    bool usable = id >= 0 && (t->types[id] == TOKEN_NORMAL || t->types[id] == TOKEN_USER);
     return usable ? id : -1;
 }
 

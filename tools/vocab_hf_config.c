@@ -1,0 +1,109 @@
+/* vocab_hf_config.c: what the files beside a tokenizer say of it: tokenizer_config.json names BOS
+ * and EOS and carries the chat template, generation_config.json and config.json list the ids that
+ * end an answer. All of them are optional. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/infile.h"
+#include "tools/vocab.h"
+
+/* A token by name, or by an object with its content. */
+static int32_t named(const struct vocab_file *f, const struct json *v)
+{
+    const char *name = json_text(v != NULL && v->kind == JSON_OBJECT ? json_get(v, "content") : v);
+    return name != NULL ? vocab_find_name(f, name) : -1;
+}
+
+/* The template itself, or the one called "default" in a list. */
+static const char *template_text(const struct json *v)
+{
+    if (v == NULL || v->kind != JSON_ARRAY) {
+        return json_text(v);
+    }
+    for (v = json_first(v); v != NULL; v = json_next(v)) {
+        if (json_is(json_get(v, "name"), "default")) {
+            return json_text(json_get(v, "template"));
+        }
+    }
+    return NULL;
+}
+
+static bool read_config(struct vocab_file *f, const struct json *c, struct bitnet_error *err)
+{
+    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "pad_token"};
+    int32_t *const ids[] = {&f->vocab.bos, &f->vocab.eos, &f->vocab.unk, &f->vocab.pad};
+    for (size_t i = 0; i < 4; i++) {
+        int32_t id = named(f, json_get(c, keys[i]));
+        *ids[i] = id >= 0 ? id : *ids[i];
+    }
+    const struct json *add_bos = json_get(c, "add_bos_token");
+    const struct json *add_eos = json_get(c, "add_eos_token");
+    if (add_bos != NULL && add_bos->kind == JSON_BOOL) {
+        f->vocab.add_bos = add_bos->truth;
+    }
+    if (add_eos != NULL && add_eos->kind == JSON_BOOL) {
+        f->vocab.add_eos = add_eos->truth;
+    }
+    const char *text = template_text(json_get(c, "chat_template"));
+    if (text != NULL) {
+        f->chat_template = strdup(text);
+        return f->chat_template != NULL ||
+               fail(err, BITNET_FAILED, "%s: not enough memory for its vocabulary", f->path);
+    }
+    return true;
+}
+
+static void read_stops(struct vocab_file *f, const struct json *c)
+{
+    const struct json *eos = json_get(c, "eos_token_id");
+    int64_t id;
+    if (json_i64(eos, &id)) {
+        vocab_stop(f, id);
+    }
+    for (eos = json_first(eos); eos != NULL; eos = json_next(eos)) {
+        if (json_i64(eos, &id)) {
+            vocab_stop(f, id);
+        }
+    }
+}
+
+/* A bare vocabulary: what these tokens are called everywhere. */
+static void by_custom(struct vocab_file *f)
+{
+    static const char *const names[][3] = {{"<|begin_of_text|>", "<s>", NULL},
+                                           {"<|end_of_text|>", "</s>", "<|endoftext|>"},
+                                           {"<unk>", NULL, NULL}};
+    int32_t *const ids[] = {&f->vocab.bos, &f->vocab.eos, &f->vocab.unk};
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t k = 0; k < 3 && names[i][k] != NULL && *ids[i] < 0; k++) {
+            *ids[i] = vocab_find_name(f, names[i][k]);
+        }
+    }
+}
+
+bool vocab_hf_neighbours(struct vocab_file *f, const char *path, struct bitnet_error *err)
+{
+    static const char *const files[] = {"tokenizer_config.json", "generation_config.json",
+                                        "config.json"};
+    size_t n_dir = (size_t)(path_base(path) - path);
+    char *dir = n_dir > 0 ? strndup(path, n_dir) : strdup(".");
+    bool ok = dir != NULL || fail(err, BITNET_FAILED, "%s: not enough memory", path);
+    for (size_t i = 0; i < sizeof files / sizeof *files && ok; i++) {
+        char *name = path_join(dir, files[i]);
+        struct json_doc doc;
+        if (name == NULL || !path_is_file(name)) {
+            ok = name != NULL || fail(err, BITNET_FAILED, "%s: not enough memory", path);
+        } else if ((ok = json_read(&doc, name, err))) {
+            if (i == 0) {
+                ok = read_config(f, doc.root, err);
+            } else {
+                read_stops(f, doc.root);
+            }
+            json_free(&doc);
+        }
+        free(name);
+    }
+    free(dir);
+    by_custom(f);
+    return ok;
+}
