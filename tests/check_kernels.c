@@ -1,6 +1,6 @@
 /* check_kernels.c: every kernel of every tier that this machine runs, against the scalar one.
  *
- *     check_kernels [--kernel NAME] [--tier NAME] [--seed N] [--all]
+ *     check_kernels [--kernel NAME] [--tier NAME] [--seed N] [--all] [--bench]
  *
  * A failure prints kernel, tier, shape, data, seed, the first differing index and both values;
  * the three options repeat it. --all crosses everything with everything (minutes). */
@@ -14,15 +14,19 @@ static struct harness harness;
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: check_kernels [--kernel NAME] [--tier NAME] [--seed N] [--all]\n");
+    fprintf(stderr, "usage: check_kernels [--kernel NAME] [--tier NAME] [--seed N] [--all] "
+                    "[--bench]\n");
     exit(2);
 }
 
-static void parse(struct harness *h, int argc, char **argv)
+static bool parse(struct harness *h, int argc, char **argv)
 {
+    bool bench = false;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(argv[i], "--all") == 0)
+        if (strcmp(argv[i], "--bench") == 0)
+            bench = true;
+        else if (strcmp(argv[i], "--all") == 0)
             h->all = true;
         else if (!value)
             usage();
@@ -35,15 +39,20 @@ static void parse(struct harness *h, int argc, char **argv)
         else
             usage();
     }
+    return bench;
 }
 
 int main(int argc, char **argv)
 {
     struct harness *h = &harness;
-    parse(h, argc, argv);
+    bool bench = parse(h, argc, argv);
     setvbuf(stdout, NULL, _IOLBF, 0);
     harness_open(h);
     tiers_open(h);
+    if (bench) {
+        bench_matrix(h);
+        return 0;
+    }
     check_matrix(h);
     check_attention(h);
     check_element(h);

@@ -72,4 +72,9 @@ void check_matrix(struct harness *h);
 void check_attention(struct harness *h);
 void check_element(struct harness *h);
 
+/* --bench: times an entry of every tier, of() giving it, beside a plain read. */
+void bench_matrix(struct harness *h);
+void bench_entry(struct harness *h, const char *name, enum encoding e, uint32_t group,
+                 enum act_kind act, matmul_fn *(*of)(const struct kernels *));
+
 #endif

@@ -275,3 +275,26 @@ void check_matrix(struct harness *h)
         else
             printf("skip %s: not built\n", entries[i].name);
 }
+
+static const struct entry *benched;
+
+static matmul_fn *benched_entry(const struct kernels *k)
+{
+    return entry_of(k, benched);
+}
+
+void bench_matrix(struct harness *h)
+{
+    for (size_t i = 0; i < N_ENTRIES; i++)
+        for (size_t g = 0; g < N_GROUPS; g++) {
+            const struct entry *e = benched = &entries[i];
+            char encoding[16], name[40];
+            layout_name(encoding, e->encoding, group_sizes[g]);
+            snprintf(name, sizeof name, "%s.%s", e->name, encoding);
+            bool wanted = !h->only_kernel || strcmp(h->only_kernel, e->name) == 0;
+            bool common = g == 0 || group_sizes[g] == 128 || e->groups == G32;
+            enum act_kind act = e->acts & X_F32 ? ACT_F32 : e->acts == X_SIGN ? ACT_SIGN : ACT_I8;
+            if (wanted && common && e->groups >> g & 1)
+                bench_entry(h, name, e->encoding, group_sizes[g], act, benched_entry);
+        }
+}
