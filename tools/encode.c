@@ -53,7 +53,7 @@ bool encode_choose(const struct source *s, const struct source_tensor *t, const 
         p->scale = SCALE_NONE;
         return true;
     }
-    if (t->absmean) {
+    if (t->absmean && !p->low_bit) {
         p->encoding = o->body ? (enum encoding)o->body : best_ternary(act);
         return true;
     }

@@ -333,11 +333,10 @@ static bool index_all(struct gguf *g, struct bitnet_error *err)
     bool ok = true;
     for (size_t i = 0; ok && i < g->n_tensors; i++) {
         struct gguf_tensor *t = placed[i];
-        bool last = i + 1 == g->n_tensors || placed[i + 1]->part != t->part;
-        uint64_t file_bytes = g->parts[t->part].file.n_bytes;
-        uint64_t end = last ? file_bytes : placed[i + 1]->off;
+        t->last = i + 1 == g->n_tensors || placed[i + 1]->part != t->part;
+        uint64_t end = t->last ? g->parts[t->part].file.n_bytes : placed[i + 1]->off;
         t->span_bytes = end > t->off ? end - t->off : 0;
-        if (!last && end == t->off)
+        if (!t->last && end == t->off)
             ok = fail(err, BITNET_BAD, "%s: tensors '%s' and '%s' overlap", g->path, t->name,
                       placed[i + 1]->name);
     }

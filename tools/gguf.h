@@ -48,6 +48,7 @@ struct gguf_tensor {
     uint64_t span_bytes; /* up to the next tensor or the end of the part: data and padding */
     uint64_t n_items;    /* product of ne */
     size_t part;
+    bool last; /* of its part */
     bool used; /* for importers: every tensor must find its place in the network */
 };
 

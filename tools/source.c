@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "tools/gguf_model.h"
 #include "tools/hf.h"
-#include "tools/infile.h"
 
 const char weights_only_act[] = "i8g128";
 
@@ -219,7 +219,9 @@ void source_close(struct source *s)
 bool source_open(struct source *s, const char *path, const struct import_options *o,
                  struct bitnet_error *err)
 {
-    if (path_is_dir(path))
-        return hf_open(s, path, o, err);
-    return fail(err, BITNET_BAD, "%s: is neither a folder nor a GGUF file", path);
+    size_t n = strlen(path);
+    if (n > 12 && strcmp(path + n - 12, ".safetensors") == 0)
+        return fail(err, BITNET_BAD, "%s: give the folder that holds it, with its config.json and "
+                    "tokenizer.json", path);
+    return path_is_dir(path) ? hf_open(s, path, o, err) : gguf_model_open(s, path, o, err);
 }

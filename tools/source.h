@@ -34,6 +34,7 @@ struct source_tensor {
     bool coded;          /* read as codes and scales, else as floats */
     bool one_scale;      /* coded: every scale is the same, as the format has only one */
     bool absmean;        /* floats of a BitNet master: quantized as BitNet does */
+    bool exact_first;    /* but kept as they are if they are low-bit already */
     uint32_t group;      /* coded: columns per scale, a multiple of 32; 0: one scale per row */
     const float *column; /* coded, one_scale: [n_cols], times the scale; or NULL */
     size_t index;        /* the importer's own */

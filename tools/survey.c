@@ -197,7 +197,7 @@ bool encode_survey(struct blocks *b, const struct source_tensor *t, struct plan 
     *p = (struct plan){0};
     if (t->role == ROLE_GAIN)
         return true;
-    if (t->absmean)
+    if (t->absmean && !t->exact_first)
         return find_mean(b, &s, p, err);
     s.findings = calloc((size_t)b->n_workers, sizeof *s.findings);
     if (!s.findings)
@@ -211,5 +211,7 @@ bool encode_survey(struct blocks *b, const struct source_tensor *t, struct plan 
     free(s.findings);
     if (ok && t->column)
         p->scale = SCALE_COLUMN;
+    if (ok && t->absmean && !p->low_bit)
+        ok = find_mean(b, &s, p, err);
     return ok;
 }

@@ -1,0 +1,302 @@
+/* gguf_types.c: one small function for each type. A block's picture stands above its function;
+ * digits of base 3 are kept as fractions: byte = ceil(q * 256 / 243), so that multiplying by 3^n
+ * modulo 256 and taking the top trit gives digit n without a division. */
+#include "tools/gguf_types.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const uint8_t POWER_OF_3[5] = {1, 3, 9, 27, 81};
+
+/* n digits number `digit` of n bytes, as -1..1 */
+static void digits(int8_t *to, const uint8_t *bytes, size_t n, int digit)
+{
+    uint8_t factor = POWER_OF_3[digit];
+    for (size_t m = 0; m < n; m++) {
+        uint8_t v = (uint8_t)(bytes[m] * factor);
+        to[m] = (int8_t)((v * 3 >> 8) - 1);
+    }
+}
+
+/* qs[48] five digits, qh[4] four, f16 d */
+static void tq1_0(int8_t *to, float *scale, const uint8_t *b)
+{
+    for (int n = 0; n < 5; n++) {
+        digits(to + 32 * n, b, 32, n);
+        digits(to + 160 + 16 * n, b + 32, 16, n);
+    }
+    for (int n = 0; n < 4; n++)
+        digits(to + 240 + 4 * n, b + 48, 4, n);
+    *scale = f16_to_f32(load_u16(b + 52));
+}
+
+/* qs[24] five digits, qh[2] four, f16 d */
+static void ptq1_0(int8_t *to, float *scale, const uint8_t *b)
+{
+    for (int n = 0; n < 5; n++) {
+        digits(to + 16 * n, b, 16, n);
+        digits(to + 80 + 8 * n, b + 16, 8, n);
+    }
+    for (int n = 0; n < 4; n++)
+        digits(to + 120 + 2 * n, b + 24, 2, n);
+    *scale = f16_to_f32(load_u16(b + 26));
+}
+
+/* qs[64], f16 d; two halves of 32 bytes, each four times 32 columns */
+static void tq2_0(int8_t *to, float *scale, const uint8_t *b)
+{
+    for (size_t half = 0; half < 2; half++)
+        for (size_t l = 0; l < 4; l++)
+            for (size_t m = 0; m < 32; m++)
+                to[128 * half + 32 * l + m] = (int8_t)((b[32 * half + m] >> 2 * l & 3) - 1);
+    *scale = f16_to_f32(load_u16(b + 64));
+}
+
+/* f16 d, qs[16]: bit i, 1 is +1 and 0 is -1 */
+static void q1_0(int8_t *to, float *scale, const uint8_t *b)
+{
+    for (size_t m = 0; m < 16; m++)
+        for (size_t i = 0; i < 8; i++)
+            to[8 * m + i] = (int8_t)(2 * (b[2 + m] >> i & 1) - 1);
+    *scale = f16_to_f32(load_u16(b));
+}
+
+static void q2(int8_t *to, const uint8_t *qs, size_t n_bytes)
+{
+    for (size_t m = 0; m < n_bytes; m++)
+        for (size_t i = 0; i < 4; i++)
+            to[4 * m + i] = (int8_t)((qs[m] >> 2 * i & 3) - 1);
+}
+
+/* f16 d, qs[16]: four neighbours a byte; code 3 is +2 */
+static void q2_0_64(int8_t *to, float *scale, const uint8_t *b)
+{
+    q2(to, b + 2, 16);
+    *scale = f16_to_f32(load_u16(b));
+}
+
+static void q2_0_128(int8_t *to, float *scale, const uint8_t *b)
+{
+    q2(to, b + 2, 32);
+    *scale = f16_to_f32(load_u16(b));
+}
+
+/* ql[12], extra: of each 16 columns 15 are five digits of three bytes, the last a digit of extra */
+static void iq1_bn(int8_t *to, float *scale, const uint8_t *b)
+{
+    (void)scale;
+    for (size_t g = 0; g < 4; g++) {
+        for (size_t i = 0; i < 16; i++) {
+            uint8_t byte = i < 15 ? b[3 * g + i / 5] : b[12];
+            uint8_t v = (uint8_t)(byte * POWER_OF_3[i < 15 ? 4 - i % 5 : 4 - g]);
+            to[16 * g + i] = (int8_t)(((v + (v >> 1)) >> 7) - 1);
+        }
+    }
+}
+
+/* 16 bytes: column j in byte j % 16 */
+static void iq2_bn(int8_t *to, float *scale, const uint8_t *b)
+{
+    (void)scale;
+    for (size_t l = 0; l < 4; l++)
+        for (size_t m = 0; m < 16; m++)
+            to[16 * l + m] = (int8_t)((b[m] >> 2 * l & 3) - 1);
+}
+
+/* f16 d, 16 bytes: low nibbles are columns 0..15 */
+static void q4_0(int8_t *to, float *scale, const uint8_t *b)
+{
+    for (size_t m = 0; m < 16; m++) {
+        to[m] = (int8_t)((b[2 + m] & 15) - 8);
+        to[16 + m] = (int8_t)((b[2 + m] >> 4) - 8);
+    }
+    *scale = f16_to_f32(load_u16(b));
+}
+
+static void f32(float *to, const uint8_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = load_f32(b + 4 * i);
+}
+
+static void f16(float *to, const uint8_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = f16_to_f32(load_u16(b + 2 * i));
+}
+
+static void bf16(float *to, const uint8_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = bf16_to_f32(load_u16(b + 2 * i));
+}
+
+/* f16 d, 32 int8 */
+static void q8_0(float *to, const uint8_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++, b += 34) {
+        float d = f16_to_f32(load_u16(b));
+        for (size_t m = 0; m < 32; m++)
+            to[32 * i + m] = d * (int8_t)b[2 + m];
+    }
+}
+
+/* f16 d, f16 dmin, 12 bytes of 6-bit scales and minima, qs[128]; eight runs of 32 */
+static void q4_k_block(float *to, const uint8_t *b)
+{
+    float d = f16_to_f32(load_u16(b)), d_min = f16_to_f32(load_u16(b + 2));
+    const uint8_t *s = b + 4, *qs = b + 16;
+    for (size_t j = 0; j < 8; j++) {
+        int scale = j < 4 ? s[j] & 63 : (s[j + 4] & 15) | s[j - 4] >> 6 << 4;
+        int low = j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | s[j] >> 6 << 4;
+        float step = d * (float)scale, base = d_min * (float)low;
+        for (size_t m = 0; m < 32; m++)
+            to[32 * j + m] = step * (float)(qs[32 * (j / 2) + m] >> 4 * (j % 2) & 15) - base;
+    }
+}
+
+static void q4_k(float *to, const uint8_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        q4_k_block(to + 256 * i, b + 144 * i);
+}
+
+/* ql[128], qh[64], int8 scales[16], f16 d; two halves of 128 columns */
+static void q6_k_block(float *to, const uint8_t *b)
+{
+    float d = f16_to_f32(load_u16(b + 208));
+    for (size_t i = 0; i < 256; i++) {
+        size_t half = i / 128, quarter = i % 128 / 32, l = i % 32;
+        int low = b[64 * half + 32 * (quarter % 2) + l] >> 4 * (quarter / 2) & 15;
+        int high = b[128 + 32 * half + l] >> 2 * quarter & 3;
+        int scale = (int8_t)b[192 + i / 16];
+        to[i] = d * (float)scale * (float)((low | high << 4) - 32);
+    }
+}
+
+static void q6_k(float *to, const uint8_t *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        q6_k_block(to + 256 * i, b + 210 * i);
+}
+
+static const struct gguf_type TYPES[] = {
+    /* name, id, items, bytes, prefix, code_max, group */
+    {"F32", 0, 1, 4, 0, 0, 0, NULL, f32},
+    {"F16", 1, 1, 2, 0, 0, 0, NULL, f16},
+    {"BF16", 30, 1, 2, 0, 0, 0, NULL, bf16},
+    {"Q8_0", 8, 32, 34, 0, 0, 0, NULL, q8_0},
+    {"Q4_K", 12, 256, 144, 0, 0, 0, NULL, q4_k},
+    {"Q6_K", 14, 256, 210, 0, 0, 0, NULL, q6_k},
+    {"Q4_0", 2, 32, 18, 0, 8, 32, q4_0, NULL},
+    {"TQ1_0", 34, 256, 54, 0, 1, 256, tq1_0, NULL},
+    {"TQ2_0", 35, 256, 66, 0, 2, 256, tq2_0, NULL},
+    {"Q1_0", 41, 128, 18, 0, 1, 128, q1_0, NULL},
+    {"Q2_0", GGUF_Q2_0, 64, 18, 0, 2, 64, q2_0_64, NULL},
+    {"Q2_0 g128", GGUF_Q2_0, 128, 34, 0, 2, 128, q2_0_128, NULL},
+    {"PQ2_0", GGUF_PQ2_0, 128, 34, 0, 2, 128, q2_0_128, NULL},
+    {"PTQ1_0", GGUF_PTQ1_0, 128, 28, 0, 1, 128, ptq1_0, NULL},
+    {"IQ1_BN", GGUF_IQ1_BN, 64, 13, 2, 1, 0, iq1_bn, NULL},
+    {"IQ2_BN", GGUF_IQ2_BN, 64, 16, 4, 2, 0, iq2_bn, NULL},
+};
+
+const struct gguf_type *gguf_type(uint32_t id, uint32_t group)
+{
+    for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++)
+        if (TYPES[i].id == id && (id != GGUF_Q2_0 || TYPES[i].group == group))
+            return &TYPES[i];
+    return NULL;
+}
+
+void gguf_type_name(char name[32], uint32_t id)
+{
+    static const struct {
+        uint32_t id;
+        const char *name;
+    } OTHERS[] = {
+        {3, "Q4_1"}, {6, "Q5_0"}, {7, "Q5_1"}, {9, "Q8_1"}, {10, "Q2_K"}, {11, "Q3_K"},
+        {13, "Q5_K"}, {15, "Q8_K"}, {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"},
+        {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"}, {23, "IQ4_XS"}, {24, "I8"},
+        {25, "I16"}, {26, "I32"}, {27, "I64"}, {28, "F64"}, {29, "IQ1_M"}, {GGUF_I2_S, "I2_S"},
+        {37, "I8_S"}, {GGUF_TL1, "TL1"}, {GGUF_TL2, "TL2"}, {335, "IQ2_BN_R4"},
+    };
+    const struct gguf_type *t = gguf_type(id, 64);
+    if (t) {
+        snprintf(name, 32, "%s", t->name);
+        return;
+    }
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
+        if (OTHERS[i].id == id) {
+            snprintf(name, 32, "%s", OTHERS[i].name);
+            return;
+        }
+    }
+    snprintf(name, 32, "type %u", id);
+}
+
+uint64_t gguf_row_bytes(const struct gguf_type *t, uint64_t n_cols)
+{
+    if (n_cols % t->block_items)
+        return 0;
+    return t->prefix_bytes + n_cols / t->block_items * t->block_bytes;
+}
+
+void gguf_decode(const struct gguf_type *t, const uint8_t *raw, size_t n_rows, size_t n_cols,
+                 int8_t *codes, float *scales, float *values)
+{
+    size_t n_blocks = n_cols / t->block_items, n_scales = t->group ? n_cols / t->group : 1;
+    for (size_t r = 0; r < n_rows; r++) {
+        if (t->prefix_bytes)
+            scales[r] = t->prefix_bytes == 4 ? load_f32(raw) : f16_to_f32(load_u16(raw));
+        raw += t->prefix_bytes;
+        for (size_t i = 0; t->codes && i < n_blocks; i++)
+            t->codes(codes + r * n_cols + i * t->block_items,
+                     &scales[r * n_scales + (t->group ? i : 0)], raw + i * t->block_bytes);
+        if (t->floats)
+            t->floats(values + r * n_cols, raw, n_blocks);
+        raw += n_blocks * t->block_bytes;
+    }
+}
+
+void i2s_range(enum i2s_layout l, uint64_t row, uint64_t n_rows, uint64_t n_cols, uint64_t *off,
+               uint64_t *n_bytes)
+{
+    uint64_t unit = l == I2S_128 ? 128 : l == I2S_64 ? 64 : 4 * n_cols;
+    uint64_t first = row * n_cols / unit, end = ((row + n_rows) * n_cols + unit - 1) / unit;
+    *off = first * (unit / 4);
+    *n_bytes = (end - first) * (unit / 4);
+}
+
+/* n codes of one quarter of a block; the result is 3 when one of them was. */
+static int quarter(int8_t *to, const uint8_t *bytes, size_t n, unsigned shift)
+{
+    int worst = 0;
+    for (size_t m = 0; m < n; m++) {
+        int code = bytes[m] >> shift & 3;
+        to[m] = (int8_t)(code - 1);
+        worst |= code & code >> 1;
+    }
+    return worst;
+}
+
+bool i2s_decode(enum i2s_layout l, const uint8_t *raw, uint64_t row, size_t n_rows, size_t n_cols,
+                int8_t *codes)
+{
+    uint64_t end = (row + n_rows) * n_cols, i = row * n_cols;
+    uint64_t unit = l == I2S_128 ? 128 : 64, first = i / unit * unit;
+    int worst = 0;
+    for (size_t r = 0; l == I2S_4ROW && r < n_rows; r++) {
+        uint64_t four = (row + r) / 4 - row / 4;
+        worst |= quarter(codes + r * n_cols, raw + four * n_cols, n_cols,
+                         (unsigned)(6 - 2 * ((row + r) % 4)));
+    }
+    while (l != I2S_4ROW && i < end) {
+        uint64_t in_block = i % unit, width = unit / 4, lane = in_block % width;
+        uint64_t n = width - lane < end - i ? width - lane : end - i;
+        const uint8_t *block = raw + (i - in_block - first) / 4;
+        worst |= quarter(codes, block + lane, n, (unsigned)(6 - 2 * (in_block / width)));
+        codes += n;
+        i += n;
+    }
+    return worst == 0;
+}
