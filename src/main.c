@@ -14,6 +14,10 @@ static const struct {
     int (*run)(int argc, char **argv);
 } routes[] = {
     {"run", cmd_run},
+    {"grep", cmd_grep},
+    {"embed", cmd_embed},
+    {"perplexity", cmd_perplexity},
+    {"logits", cmd_logits},
     {"help", cmd_help},
     {"convert", tool_convert},
     {"info", tool_info},
