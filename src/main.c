@@ -22,6 +22,7 @@ static const struct {
     {"convert", tool_convert},
     {"info", tool_info},
     {"verify", tool_verify},
+    {"tokenize", tool_tokenize},
     {"synth", tool_synth},
 };
 

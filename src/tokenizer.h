@@ -106,6 +106,9 @@ void tokenizer_close(struct bitnet_tokenizer *t);
 void tokenizer_decode(const struct bitnet_tokenizer *t, const int32_t *ids, size_t n_ids,
                       struct buffer *out);
 
+/* Appends one id; false when memory ran out. */
+bool ids_add(struct bitnet_ids *ids, int32_t id);
+
 /* The id of the token with exactly this text, whose hash64 is hash, or -1. */
 int32_t tokenizer_lookup(const struct bitnet_tokenizer *t, const char *text, size_t n_bytes,
                          uint64_t hash);

@@ -19,9 +19,6 @@ void merger_free(struct merger *m);
 bool merge_chunk(struct merger *m, const struct bitnet_tokenizer *t, const char *text,
                  size_t n_bytes, struct bitnet_ids *ids, size_t *at);
 
-/* Appends one id; false when memory ran out. */
-bool ids_add(struct bitnet_ids *ids, int32_t id);
-
 /* The hash of a pair of ids in the section's table of merges. */
 static inline uint64_t pair_hash(uint32_t left, uint32_t right)
 {

@@ -5,6 +5,7 @@
 
 int tool_verify(int argc, char **argv);
 int tool_info(int argc, char **argv);
+int tool_tokenize(int argc, char **argv);
 int tool_synth(int argc, char **argv);
 int tool_bench(int argc, char **argv);
 int tool_bench_kernels(int argc, char **argv);
