@@ -11,6 +11,7 @@
 
 #include "kernels/layout.h"
 #include "tools/gguf_types.h"
+#include "tools/vocab.h"
 
 struct placed {
     const struct gguf_tensor *tensor;
@@ -338,15 +339,10 @@ static void settle(struct source *s)
 static bool find_vocab_size(struct source *s, const struct importer *f, struct bitnet_error *err)
 {
     const struct gguf_tensor *embd = gguf_tensor(&f->g, "token_embd.weight");
-    struct gguf_array tokens;
     if (!embd)
         return fail(err, BITNET_BAD, "%s: tensor 'token_embd.weight' is missing%s", s->path,
                     f->g.n_tensors ? "" : " (a vocabulary alone?)");
     s->net.n_vocab = embd->n_items / embd->ne[0];
-    if (gguf_get_array(&f->g, "tokenizer.ggml.tokens", &tokens) &&
-        tokens.n_items > s->net.n_vocab)
-        return fail(err, BITNET_BAD, "%s: %llu tokens, but the embedding has %llu rows", s->path,
-                    (unsigned long long)tokens.n_items, (unsigned long long)s->net.n_vocab);
     return true;
 }
 
@@ -361,6 +357,14 @@ static bool hash_parts(struct source *s, const struct importer *f, struct bitnet
     return true;
 }
 
+static bool read_vocab(struct source *s, const struct importer *f, struct bitnet_error *err)
+{
+    struct vocab_file v = {0};
+    bool ok = vocab_from_gguf(&v, &f->g, err) && source_take_vocab(s, &v, err);
+    vocab_close(&v);
+    return ok;
+}
+
 static bool build(struct source *s, struct bitnet_error *err)
 {
     struct importer *f = s->impl;
@@ -370,7 +374,7 @@ static bool build(struct source *s, struct bitnet_error *err)
         !check_used(f, s->net.arch, err))
         return false;
     settle(s);
-    return hash_parts(s, f, err);
+    return read_vocab(s, f, err) && hash_parts(s, f, err);
 }
 
 bool gguf_model_open(struct source *s, const char *path, const struct import_options *o,

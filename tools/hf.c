@@ -11,6 +11,7 @@
 #include "kernels/layout.h"
 #include "tools/hf_config.h"
 #include "tools/safetensors.h"
+#include "tools/vocab.h"
 
 enum form {
     FORM_FLOATS, /* F32, F16, BF16 */
@@ -319,13 +320,24 @@ static bool settle(struct source *s, struct bitnet_error *err)
     return true;
 }
 
+static bool read_vocab(struct source *s, const char *dir, struct bitnet_error *err)
+{
+    struct vocab_file v;
+    if (!vocab_open(&v, dir, err))
+        return false;
+    bool ok = source_take_vocab(s, &v, err);
+    vocab_close(&v);
+    return ok;
+}
+
 static bool open_all(struct source *s, const char *dir, const char *config, struct bitnet_error *err)
 {
     struct hf *h = s->impl;
     if (!hf_config_read(s, config, &h->config, err) || !safetensors_open(&h->st, dir, err))
         return false;
     const char *prefix = safetensors_find(&h->st, "embed_tokens.weight") ? "" : "model.";
-    return source_build(s, NAMES_HF, prefix, locate, err) && check_used(s, err) && settle(s, err);
+    return source_build(s, NAMES_HF, prefix, locate, err) && check_used(s, err) && settle(s, err) &&
+           read_vocab(s, dir, err);
 }
 
 bool hf_open(struct source *s, const char *dir, const struct import_options *o,

@@ -16,7 +16,7 @@ enum dim { DIM_1, DIM_VOCAB, DIM_EMBD, DIM_Q, DIM_KV, DIM_FF, DIM_HEAD };
 struct part {
     const char *name;  /* in the .bnp file and in GGUF */
     const char *hf[2]; /* in Hugging Face's, with a second spelling */
-    enum role role;
+    enum tensor_role role;
     uint8_t rows, cols;
     bool optional;
 };

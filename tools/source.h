@@ -19,7 +19,7 @@ struct net {
 /* arch.act of models that were trained without quantized activations. */
 extern const char weights_only_act[];
 
-enum role {
+enum tensor_role {
     ROLE_GAIN,  /* a vector, kept as f32 */
     ROLE_TABLE, /* embedding, head */
     ROLE_BODY,  /* a matrix inside the layers: must be low-bit or become so */
@@ -30,7 +30,7 @@ struct source_tensor {
     char origin[192]; /* in the foreign file, for messages */
     const char *from; /* how it is stored there, for the report */
     uint64_t n_rows, n_cols;
-    enum role role;
+    enum tensor_role role;
     bool coded;          /* read as codes and scales, else as floats */
     bool one_scale;      /* coded: every scale is the same, as the format has only one */
     bool absmean;        /* floats of a BitNet master: quantized as BitNet does */
@@ -78,6 +78,9 @@ bool source_build(struct source *s, enum naming naming, const char *prefix, loca
 /* Compares the shape found with the one that the network wants. */
 bool source_shape(const struct source *s, const struct source_tensor *t, uint64_t n_rows,
                   uint64_t n_cols, struct bitnet_error *err);
+/* Packs the vocabulary into s->tokenizer and names the chat template; it must fit the embedding. */
+struct vocab_file;
+bool source_take_vocab(struct source *s, const struct vocab_file *v, struct bitnet_error *err);
 /* Numbers of the network that no later check would catch, before sizes are computed from them. */
 bool source_check_net(const struct source *s, struct bitnet_error *err);
 void source_close(struct source *s);
