@@ -53,12 +53,21 @@ $(OUT)/src/map.o: $(EMBED)
 $(OUT)/tests/check_kernels: $(patsubst %.c,$(OUT)/%.o,$(wildcard tests/kernel*.c))
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libbitnet.a
-	$(CC) $(CFLAGS) $(MUST) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lm
+	$(CC) $(CFLAGS) $(MUST) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lm
+
+# A fuzz target alone replays files and mutates its seeds; with SAN=address,undefined,fuzzer-no-link
+# and clang it is driven by libFuzzer. See tests/long_fuzz.sh.
+FUZZERS := $(filter-out %/fuzz_main,$(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/fuzz_*.c)))
+DRIVER  := $(if $(findstring fuzzer,$(SAN)),,$(OUT)/tests/fuzz_main.o)
+$(FUZZERS): $(DRIVER)
+$(FUZZERS): LINK := $(if $(DRIVER),,-fsanitize=fuzzer)
+
+fuzzers: $(FUZZERS)
 
 # Counts allocations: see the test.
 $(OUT)/tests/test_alloc: MUST += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign
 
-tests: $(TESTS)
+tests: $(TESTS) $(FUZZERS)
 
 test: bitnet tests
 	OUT=$(OUT) RUN="$(RUN)" sh tests/run.sh
@@ -66,5 +75,5 @@ test: bitnet tests
 clean:
 	rm -rf build bitnet
 
-.PHONY: bitnet tests test clean install
+.PHONY: bitnet tests fuzzers test clean install
 -include $(wildcard $(OUT)/*/*.d)

@@ -26,8 +26,8 @@ one() { # name, command...
     [ "${3:-0}" -eq 0 ] || grep '^skip' "$log" | head -n 5
 }
 
-for t in "$OUT"/tests/test_* "$OUT"/tests/check_*; do
-    case $t in *.o | *.d | *'*') continue ;; esac
+for t in "$OUT"/tests/test_* "$OUT"/tests/check_* "$OUT"/tests/fuzz_*; do
+    case $t in *.o | *.d | *'*' | */fuzz_main) continue ;; esac
     name=$(basename "$t")
     [ -z "${ONLY:-}" ] || [ "$ONLY" = "$name" ] || continue
     # shellcheck disable=SC2086
