@@ -130,6 +130,7 @@ static void fill_avx2(struct kernels *k)
 static void fill_avx512(struct kernels *k)
 {
     fill_avx512_ternary(&k->matrix);
+    fill_avx512_ternary(&k->matrix);
     fill_avx512_head(&k->matrix);
     fill_avx512_attention(&k->attention);
     fill_avx512_element(&k->element);
@@ -192,8 +193,22 @@ static const struct feature_probe probes[] = {
     {CPU_I8MM, run_i8mm},
 };
 
+static void fill_neon(struct kernels *k)
+{
+    fill_neon_head(&k->matrix);
+    fill_neon_attention(&k->attention);
+    fill_neon_element(&k->element);
+}
+
+static void fill_neondot(struct kernels *k)
+{
+    fill_neondot_head(&k->matrix);
+}
+
 static const struct tier tiers[] = {
     {"scalar", 0, fill_scalar},
+    {"neon", CPU_NEON, fill_neon},
+    {"neon-dotprod", CPU_DOTPROD, fill_neondot},
 };
 
 #else
