@@ -1,0 +1,464 @@
+/* avx512_binary.c: binary weights x integer activations with AVX-512 VNNI and VBMI. Two methods.
+ *
+ * Tables, for 1 to 8 tokens. Four weights of one row are a nibble, and four activations have only
+ * 16 sums of a subset: a table. A line (layout.h) holds in each 128-bit lane j the bytes of all 16
+ * rows for columns j, j+4, ..., j+28, so one vpshufb with one table per lane looks up 64 nibbles:
+ * 256 weights, for any rows, with no multiplication.
+ *
+ *     code 0 or 1:  value = 2*code - 1,  so  sum = 2 * sum(code*q) - sum(q)
+ *     T(n) = sum over set bits f of q[f]  minus  sum of negative q[f]     0 <= T <= sum |q|
+ *     sum over the nibbles of T = sum(code*q) + sum(negative parts)
+ *     sum = 2 * sum(T) - sum|q|           start every accumulator at -sum|q|: no correction
+ *
+ * T needs 9 bits (4 * 127 = 508): it is kept as 16*high + low with low <= 15, high <= 31, in two
+ * tables, and both are added up as bytes. range: a line adds two nibbles to each byte, a segment
+ * of four lines at most 8 * 31 = 248. Then one vpermb brings a row's four bytes into one dword and
+ * vpdpbusd adds them times 2 or 32. |q| <= 7 makes T <= 28: one table, 8 * 28 = 224.
+ *
+ * Dot products, for more tokens. The bits of a tile are spread to bytes once, 0 or 2, and every
+ * token then costs a vpdpbusd for 64 weights, the most that the machine can do. range: vpdpbusd
+ * does not saturate, and |start| + 2 * 127 * 2^17 < 2^31. */
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/runs.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+enum { TABLE_TOKENS = 8, SEGMENT_LINES = 4 };
+enum { PREFETCH_L2 = 8192, PREFETCH_L1 = 1024 }; /* bytes ahead: shared/kernels, 1.3-1.8x */
+
+/* One token as the tables' loop wants it. */
+struct token {
+    const uint8_t *tables; /* [n_lines][2 nibbles][low, high][64]; narrow: without high */
+    const int32_t *start;  /* [n_runs] minus sum |q| */
+    const float *scale;    /* [n_runs] */
+};
+
+/* acc += u8 x s8 over the four bytes of each dword. As assembly because gcc 12 copies the
+ * accumulators of the intrinsic around in loops. */
+ALWAYS_INLINE __m512i dot4(__m512i acc, __m512i u8, __m512i s8)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u8), "v"(s8));
+    return acc;
+}
+
+/* Likewise: gcc would reassociate the sums, and run out of registers. */
+ALWAYS_INLINE __m512i add8(__m512i acc, __m512i x)
+{
+    __asm__("vpaddb %1, %0, %0" : "+v"(acc) : "v"(x));
+    return acc;
+}
+
+/* Byte 4r+j <- byte 16j+r: a row's four bytes of a line side by side. */
+ALWAYS_INLINE __m512i row_order(void)
+{
+    const __m512i row = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i spread = _mm512_mullo_epi32(row, _mm512_set1_epi32(0x01010101));
+    return _mm512_add_epi32(spread, _mm512_set1_epi32(0x30201000));
+}
+
+/* Packs four vectors of 16 small dwords, one for each lane j, into bytes 16j+n. */
+ALWAYS_INLINE __m512i join(__m512i words01, __m512i words23)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words01, words23));
+}
+
+/* The tables of one line; returns sum of max(-q, 0) in parts. */
+ALWAYS_INLINE __m256i make_tables(uint8_t *table, const int8_t *q, bool wide)
+{
+    /* dword n, byte f: bit f of n */
+    const __m512i n = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i bits = _mm512_and_si512(
+        _mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x2322212003020100), n),
+        _mm512_set1_epi8(1));
+    /* column 4f+j comes fourth by fourth; the table of lane j wants its q[f] side by side */
+    const __m256i sides = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    const __m256i x = _mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)q), sides);
+    const __m256i negative = _mm256_max_epi8(_mm256_sub_epi8(_mm256_setzero_si256(), x),
+                                             _mm256_setzero_si256());
+    const __m256i lift =
+        _mm256_dpbusd_epi32(_mm256_setzero_si256(), negative, _mm256_set1_epi8(1));
+    int32_t lifts[8], fours[8];
+    _mm256_storeu_si256((__m256i *)lifts, lift);
+    _mm256_storeu_si256((__m256i *)fours, x);
+    for (int nibble = 0; nibble < 2; nibble++) {
+        __m512i t[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+            t[j] = _mm512_set1_epi32(lifts[4 * nibble + j]);
+            t[j] = dot4(t[j], bits, _mm512_set1_epi32(fours[4 * nibble + j]));
+        }
+        const __m512i a = _mm512_packus_epi32(t[0], t[1]), b = _mm512_packus_epi32(t[2], t[3]);
+        if (!wide) {
+            _mm512_store_si512(table + 64 * nibble, join(a, b));
+            continue;
+        }
+        const __m512i low = _mm512_set1_epi16(15);
+        _mm512_store_si512(table + 128 * nibble,
+                           join(_mm512_and_si512(a, low), _mm512_and_si512(b, low)));
+        _mm512_store_si512(table + 128 * nibble + 64,
+                           join(_mm512_srli_epi16(a, 4), _mm512_srli_epi16(b, 4)));
+    }
+    return lift;
+}
+
+/* Tables, starts and scales of token t, at `at`; returns the end. */
+static uint8_t *make_token(struct token *x, const struct matmul *m, const struct runs *u, size_t t,
+                           uint8_t *at, bool wide)
+{
+    const size_t line_bytes = wide ? 256 : 128;
+    const int8_t *q = m->x->q + t * m->x->q_stride;
+    int32_t *start = (int32_t *)(at + u->n_lines * line_bytes);
+    float *scale = (float *)(start + u->n_runs);
+    *x = (struct token){at, start, scale};
+    for (size_t i = 0, line = 0; i < u->n_runs; i++) {
+        __m256i lift = _mm256_setzero_si256();
+        for (size_t end = line + u->run_lines; line < end && line < u->n_lines; line++)
+            lift = _mm256_add_epi32(lift, make_tables(at + line * line_bytes, q + 32 * line, wide));
+        __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(lift), _mm256_extracti128_si256(lift, 1));
+        sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+        sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
+        start[i] = -(run_sum(m, u, t, i) + 2 * _mm_cvtsi128_si32(sum)); /* sum |q| */
+        scale[i] = run_scale(m, u, t, i);
+    }
+    size_t n_bytes = u->n_lines * line_bytes + u->n_runs * 8;
+    return at + (n_bytes + 63) / 64 * 64;
+}
+
+/* y of block b and token t, given the sum of its runs. */
+ALWAYS_INLINE void finish(const struct matmul *m, size_t b, size_t t, __m512 acc)
+{
+    const struct matrix *w = m->w;
+    __m512 scale = _mm512_set1_ps(w->scale_kind == SCALE_TENSOR ? w->scale[0] : 1.0f);
+    if (w->scale_kind == SCALE_ROW)
+        scale = _mm512_loadu_ps(w->scale + b * BLOCK_ROWS);
+    scale = _mm512_mul_ps(scale, _mm512_set1_ps(token_scale(m, t)));
+    _mm512_storeu_ps(m->y + t * m->y_stride + b * BLOCK_ROWS, _mm512_mul_ps(acc, scale));
+}
+
+/* The 16 scales of group g; every other group begins with a line of them, which *p stands at. */
+ALWAYS_INLINE __m512 group_scale(const uint8_t **p, const uint8_t **scales, size_t g)
+{
+    if (g % 2 == 0)
+        *scales = *p, *p += LINE_BYTES;
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(*scales + 32 * (g % 2))));
+}
+
+/* Adds up to four lines of ns blocks times nt tokens to isum. Here and below, loops over blocks
+ * and tokens have fixed ends and an `if`, so that both gcc and clang unroll them completely and
+ * keep the arrays in registers. */
+ALWAYS_INLINE void look_up(__m512i isum[2][2], const uint8_t *p[2], const struct token *x,
+                           size_t line, size_t n, int ns, int nt, bool wide)
+{
+    const size_t line_bytes = wide ? 256 : 128;
+    const __m512i nibble = _mm512_set1_epi8(15), order = row_order();
+    __m512i low[4], high[4], even[2], odd[2];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        low[i] = high[i] = _mm512_setzero_si512();
+    for (; n > 0; n--, line++) {
+#pragma GCC unroll 2
+        for (int s = 0; s < 2; s++)
+            if (s < ns) {
+                _mm_prefetch((const char *)p[s] + PREFETCH_L2, _MM_HINT_T1);
+                _mm_prefetch((const char *)p[s] + PREFETCH_L1, _MM_HINT_T0);
+                const __m512i w = _mm512_loadu_si512(p[s]);
+                p[s] += LINE_BYTES;
+                even[s] = _mm512_and_si512(w, nibble);
+                odd[s] = _mm512_and_si512(_mm512_srli_epi16(w, 4), nibble);
+            }
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            if (i / 2 < ns && i % 2 < nt) {
+                const uint8_t *at = x[i % 2].tables + line * line_bytes;
+                const __m512i low0 = _mm512_load_si512(at);
+                const __m512i low1 = _mm512_load_si512(at + line_bytes / 2);
+                low[i] = add8(low[i], _mm512_shuffle_epi8(low0, even[i / 2]));
+                low[i] = add8(low[i], _mm512_shuffle_epi8(low1, odd[i / 2]));
+                if (wide) {
+                    const __m512i high0 = _mm512_load_si512(at + 64);
+                    const __m512i high1 = _mm512_load_si512(at + 192);
+                    high[i] = add8(high[i], _mm512_shuffle_epi8(high0, even[i / 2]));
+                    high[i] = add8(high[i], _mm512_shuffle_epi8(high1, odd[i / 2]));
+                }
+            }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        if (i / 2 < ns && i % 2 < nt) {
+            __m512i sum = isum[i / 2][i % 2];
+            sum = dot4(sum, _mm512_permutexvar_epi8(order, low[i]), _mm512_set1_epi8(2));
+            if (wide)
+                sum = dot4(sum, _mm512_permutexvar_epi8(order, high[i]), _mm512_set1_epi8(32));
+            isum[i / 2][i % 2] = sum;
+        }
+}
+
+/* ns blocks times nt tokens. */
+ALWAYS_INLINE void table_blocks(const struct matmul *m, const struct runs *u,
+                                const struct token *x, const size_t *block, int ns, int nt,
+                                bool wide)
+{
+    const uint8_t *p[2], *scales[2];
+    __m512 acc[4], d[2];
+    __m512i isum[2][2];
+#pragma GCC unroll 2
+    for (int s = 0; s < 2; s++) {
+        scales[s] = p[s] = m->w->lines + block[s < ns ? s : 0] * u->block_bytes;
+        d[s] = _mm512_set1_ps(1.0f);
+        acc[s] = acc[2 + s] = _mm512_setzero_ps();
+    }
+    size_t line = 0;
+    for (size_t run = 0; run < u->n_runs; run++) {
+        if (u->grouped && run % u->group_runs == 0)
+#pragma GCC unroll 2
+            for (int s = 0; s < 2; s++)
+                d[s] = group_scale(&p[s], &scales[s], run / u->group_runs);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            isum[i / 2][i % 2] = _mm512_set1_epi32(x[i % 2 < nt ? i % 2 : 0].start[run]);
+        size_t end = line + u->run_lines < u->n_lines ? line + u->run_lines : u->n_lines;
+        for (; line + SEGMENT_LINES <= end; line += SEGMENT_LINES)
+            look_up(isum, p, x, line, SEGMENT_LINES, ns, nt, wide);
+        if (line < end)
+            look_up(isum, p, x, line, end - line, ns, nt, wide);
+        line = end;
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            if (i / 2 < ns && i % 2 < nt) {
+                __m512 scale = _mm512_mul_ps(d[i / 2], _mm512_set1_ps(x[i % 2].scale[run]));
+                __m512 sum = _mm512_mul_ps(_mm512_cvtepi32_ps(isum[i / 2][i % 2]), scale);
+                acc[i] = _mm512_add_ps(acc[i], sum);
+            }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        if (i / 2 < ns && i % 2 < nt)
+            finish(m, block[i / 2], (size_t)(i % 2), acc[i]);
+}
+
+/* One or two tokens. Two streams, from the first block and from the middle one: each reads memory
+ * straight on, and two of them faster than one. */
+ALWAYS_INLINE void by_tables(const struct matmul *m, const struct runs *u, int nt, bool wide)
+{
+    struct token x[2];
+    uint8_t *at = m->scratch;
+    for (int t = 0; t < nt; t++)
+        at = make_token(&x[t], m, u, (size_t)t, at, wide);
+    const size_t half = (m->block_end - m->block_begin) / 2;
+    for (size_t i = 0; i < half; i++) {
+        const size_t block[2] = {m->block_begin + i, m->block_begin + half + i};
+        table_blocks(m, u, x, block, 2, nt, wide);
+    }
+    for (size_t b = m->block_begin + 2 * half; b < m->block_end; b++)
+        table_blocks(m, u, x, &b, 1, nt, wide);
+}
+
+static void wide_tables_1(const struct matmul *m, const struct runs *u)
+{
+    by_tables(m, u, 1, true);
+}
+
+static void wide_tables_2(const struct matmul *m, const struct runs *u)
+{
+    by_tables(m, u, 2, true);
+}
+
+static void narrow_tables_1(const struct matmul *m, const struct runs *u)
+{
+    by_tables(m, u, 1, false);
+}
+
+static void narrow_tables_2(const struct matmul *m, const struct runs *u)
+{
+    by_tables(m, u, 2, false);
+}
+
+/* A tile of the second method: TILE_COLS columns of up to four blocks, spread to bytes, and the
+ * sums of all tokens so far: floats, or integers while a run is not finished. */
+enum { TILE_LINES = 8, TILE_BLOCKS = 4, TILE_TOKENS = 6, PANEL_TOKENS = 192 };
+
+struct tile {
+    _Alignas(64) uint8_t code[TILE_LINES * 8][TILE_BLOCKS][64]; /* 0 or 2; a row's 4 columns */
+    float scale[TILE_LINES][TILE_BLOCKS][16];                   /* by run */
+    __m512i sum[PANEL_TOKENS][TILE_BLOCKS];
+    size_t block;         /* the first one; they follow one another */
+    size_t line, n_lines; /* what code holds: whole runs, or a piece of one longer than it */
+};
+
+/* Tokens that share the spreading, up to PANEL_TOKENS. */
+struct panel {
+    size_t t0, n_tok;
+    int32_t *start; /* [n_tok][n_runs] minus the sum of q: codes are 0 and 2 for -1 and +1 */
+    float *scale;   /* [n_tok][n_runs] */
+};
+
+static struct panel make_panel(const struct matmul *m, const struct runs *u, size_t t0, void *at)
+{
+    size_t left = m->x->n_tok - t0;
+    struct panel x = {.t0 = t0, .n_tok = left < PANEL_TOKENS ? left : PANEL_TOKENS, .start = at};
+    x.scale = (float *)(x.start + x.n_tok * u->n_runs);
+    for (size_t t = 0; t < x.n_tok; t++)
+        for (size_t i = 0; i < u->n_runs; i++) {
+            x.start[t * u->n_runs + i] = -run_sum(m, u, t0 + t, i);
+            x.scale[t * u->n_runs + i] = run_scale(m, u, t0 + t, i);
+        }
+    return x;
+}
+
+/* Spreads the tile's lines. The blocks of the next tile follow nb blocks on: that far ahead the
+ * second cache is filled. */
+ALWAYS_INLINE void spread(struct tile *w, const struct matrix *matrix, const struct runs *u, int nb)
+{
+    const __m512i two = _mm512_set1_epi8(2), order = row_order();
+    const size_t group_lines = u->group_runs * u->run_lines;
+    for (int b = 0; b < nb; b++) {
+        const size_t n_scales = u->grouped ? (w->line + group_lines) / (2 * group_lines) : 0;
+        const uint8_t *block = matrix->lines + (w->block + (size_t)b) * u->block_bytes;
+        const uint8_t *p = block + (w->line + n_scales) * LINE_BYTES, *scales = p;
+        __m512 d = _mm512_set1_ps(1.0f);
+        for (size_t i = 0; i < w->n_lines; i++) {
+            const size_t line = w->line + i;
+            if (u->grouped && line % group_lines == 0)
+                d = group_scale(&p, &scales, line / group_lines);
+            if (line % u->run_lines == 0)
+                _mm512_store_ps(w->scale[i / u->run_lines][b], d);
+            _mm_prefetch((const char *)p + (size_t)nb * u->block_bytes, _MM_HINT_T1);
+            _mm_prefetch((const char *)p + PREFETCH_L1, _MM_HINT_T0);
+            __m512i x = _mm512_permutexvar_epi8(order, _mm512_loadu_si512(p));
+            p += LINE_BYTES;
+            _mm512_store_si512(w->code[8 * i][b], _mm512_and_si512(_mm512_add_epi8(x, x), two));
+#pragma GCC unroll 7
+            for (size_t f = 1; f < 8; f++, x = _mm512_srli_epi32(x, 1))
+                _mm512_store_si512(w->code[8 * i + f][b], _mm512_and_si512(x, two));
+        }
+    }
+}
+
+/* Lines [begin, end) of the tile times nt tokens. */
+ALWAYS_INLINE void dot_lines(__m512i sum[TILE_TOKENS][TILE_BLOCKS], const struct tile *w,
+                             const int8_t *q, size_t q_stride, size_t begin, size_t end, int nb,
+                             int nt)
+{
+    for (size_t k = 8 * begin; k < 8 * end; k++) {
+        __m512i code[TILE_BLOCKS];
+#pragma GCC unroll 4
+        for (int b = 0; b < TILE_BLOCKS; b++)
+            if (b < nb)
+                code[b] = _mm512_load_si512(w->code[k][b]);
+#pragma GCC unroll 24
+        for (int i = 0; i < TILE_TOKENS * TILE_BLOCKS; i++)
+            if (i / TILE_BLOCKS < nt && i % TILE_BLOCKS < nb) {
+                const int t = i / TILE_BLOCKS, b = i % TILE_BLOCKS;
+                int32_t four;
+                memcpy(&four, q + (size_t)t * q_stride + 4 * k, 4);
+                sum[t][b] = dot4(sum[t][b], code[b], _mm512_set1_epi32(four));
+            }
+    }
+}
+
+/* The tile times nt tokens from panel token t0 on, added to their sums. */
+ALWAYS_INLINE void dot_tile(const struct matmul *m, const struct runs *u, struct tile *w,
+                            const struct panel *x, size_t t0, int nb, int nt)
+{
+    const int8_t *q = m->x->q + (x->t0 + t0) * m->x->q_stride + 32 * w->line;
+    for (size_t i = 0, end; i < w->n_lines; i = end) {
+        const size_t run = (w->line + i) / u->run_lines, at = t0 * u->n_runs + run;
+        end = i + u->run_lines < w->n_lines ? i + u->run_lines : w->n_lines;
+        const bool begins = (w->line + i) % u->run_lines == 0;
+        const bool ends = (w->line + end) % u->run_lines == 0 || w->line + end == u->n_lines;
+        __m512i sum[TILE_TOKENS][TILE_BLOCKS];
+#pragma GCC unroll 24
+        for (int j = 0; j < TILE_TOKENS * TILE_BLOCKS; j++)
+            if (j / TILE_BLOCKS < nt && j % TILE_BLOCKS < nb) {
+                const int t = j / TILE_BLOCKS, b = j % TILE_BLOCKS;
+                sum[t][b] = begins ? _mm512_set1_epi32(x->start[at + (size_t)t * u->n_runs])
+                                   : w->sum[t0 + (size_t)t][b];
+            }
+        dot_lines(sum, w, q, m->x->q_stride, i, end, nb, nt);
+#pragma GCC unroll 24
+        for (int j = 0; j < TILE_TOKENS * TILE_BLOCKS; j++)
+            if (j / TILE_BLOCKS < nt && j % TILE_BLOCKS < nb) {
+                const int t = j / TILE_BLOCKS, b = j % TILE_BLOCKS;
+                __m512i *to = &w->sum[t0 + (size_t)t][b];
+                if (ends) {
+                    __m512 acc = run ? _mm512_castsi512_ps(*to) : _mm512_setzero_ps();
+                    __m512 a = _mm512_set1_ps(x->scale[at + (size_t)t * u->n_runs]);
+                    __m512 d = _mm512_load_ps(w->scale[i / u->run_lines][b]);
+                    acc = _mm512_add_ps(acc, _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t][b]),
+                                                           _mm512_mul_ps(d, a)));
+                    sum[t][b] = _mm512_castps_si512(acc);
+                }
+                *to = sum[t][b];
+            }
+    }
+}
+
+/* nb blocks, from w->block on, times the panel. */
+ALWAYS_INLINE void dot_blocks(const struct matmul *m, const struct runs *u, struct tile *w,
+                              const struct panel *x, int nb)
+{
+    for (w->line = 0; w->line < u->n_lines; w->line += TILE_LINES) {
+        w->n_lines = u->n_lines - w->line < TILE_LINES ? u->n_lines - w->line : TILE_LINES;
+        spread(w, m->w, u, nb);
+        for (size_t t = 0, nt; t < x->n_tok; t += nt) {
+            const size_t left = x->n_tok - t;
+            nt = left <= TILE_TOKENS ? left : left < 2 * TILE_TOKENS ? (left + 1) / 2 : TILE_TOKENS;
+            switch (nt) {
+            case 1: dot_tile(m, u, w, x, t, nb, 1); break;
+            case 2: dot_tile(m, u, w, x, t, nb, 2); break;
+            case 3: dot_tile(m, u, w, x, t, nb, 3); break;
+            case 4: dot_tile(m, u, w, x, t, nb, 4); break;
+            case 5: dot_tile(m, u, w, x, t, nb, 5); break;
+            default: dot_tile(m, u, w, x, t, nb, 6); break;
+            }
+        }
+    }
+    for (size_t t = 0; t < x->n_tok; t++)
+        for (int b = 0; b < nb; b++)
+            finish(m, w->block + (size_t)b, x->t0 + t, _mm512_castsi512_ps(w->sum[t][b]));
+}
+
+static void dot_four_blocks(const struct matmul *m, const struct runs *u, struct tile *w,
+                            const struct panel *x)
+{
+    dot_blocks(m, u, w, x, 4);
+}
+
+static void dot_one_block(const struct matmul *m, const struct runs *u, struct tile *w,
+                          const struct panel *x)
+{
+    dot_blocks(m, u, w, x, 1);
+}
+
+static void by_dots(const struct matmul *m, const struct runs *u)
+{
+    struct tile *w = m->scratch;
+    for (size_t t = 0; t < m->x->n_tok; t += PANEL_TOKENS) {
+        const struct panel x = make_panel(m, u, t, w + 1);
+        for (w->block = m->block_begin; w->block + 4 <= m->block_end; w->block += 4)
+            dot_four_blocks(m, u, w, &x);
+        for (; w->block < m->block_end; w->block++)
+            dot_one_block(m, u, w, &x);
+    }
+}
+
+static void binary_i8(const struct matmul *m)
+{
+    const struct runs u = runs_of(m);
+    const bool wide = m->x->kind == ACT_I8;
+    if (m->x->n_tok > 2)
+        by_dots(m, &u);
+    else if (m->x->n_tok == 2)
+        (wide ? wide_tables_2 : narrow_tables_2)(m, &u);
+    else
+        (wide ? wide_tables_1 : narrow_tables_1)(m, &u);
+}
+
+void fill_avx512_binary(struct matrix_kernels *m)
+{
+    m->b1_i8 = binary_i8;
+}
