@@ -26,7 +26,7 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 enum { TABLE_TOKENS = 8, SEGMENT_LINES = 4 };
-enum { PREFETCH_L2 = 8192, PREFETCH_L1 = 1024 }; /* bytes ahead: shared/kernels, 1.3-1.8x */
+enum { PREFETCH = 4096 }; /* bytes ahead */
 
 /* One token as the tables' loop wants it. */
 struct token {
@@ -163,8 +163,7 @@ ALWAYS_INLINE void look_up(__m512i isum[2][2], const uint8_t *p[2], const struct
 #pragma GCC unroll 2
         for (int s = 0; s < 2; s++)
             if (s < ns) {
-                _mm_prefetch((const char *)p[s] + PREFETCH_L2, _MM_HINT_T1);
-                _mm_prefetch((const char *)p[s] + PREFETCH_L1, _MM_HINT_T0);
+                _mm_prefetch((const char *)p[s] + PREFETCH, _MM_HINT_T0);
                 const __m512i w = _mm512_loadu_si512(p[s]);
                 p[s] += LINE_BYTES;
                 even[s] = _mm512_and_si512(w, nibble);
@@ -316,9 +315,12 @@ ALWAYS_INLINE void spread(struct tile *w, const struct matrix *matrix, const str
     const __m512i two = _mm512_set1_epi8(2), order = row_order();
     const size_t group_lines = u->group_runs * u->run_lines;
     for (int b = 0; b < nb; b++) {
-        const size_t n_scales = u->grouped ? (w->line + group_lines) / (2 * group_lines) : 0;
+        const size_t chunk = u->grouped ? w->line / (2 * group_lines) : 0;
         const uint8_t *block = matrix->lines + (w->block + (size_t)b) * u->block_bytes;
-        const uint8_t *p = block + (w->line + n_scales) * LINE_BYTES, *scales = p;
+        const uint8_t *scales = block + chunk * (2 * group_lines + 1) * LINE_BYTES;
+        const uint8_t *p = block + (w->line + chunk) * LINE_BYTES;
+        if (u->grouped && w->line % (2 * group_lines)) /* a tile begins inside a chunk of G = 256 */
+            p += LINE_BYTES;
         __m512 d = _mm512_set1_ps(1.0f);
         for (size_t i = 0; i < w->n_lines; i++) {
             const size_t line = w->line + i;
@@ -327,7 +329,6 @@ ALWAYS_INLINE void spread(struct tile *w, const struct matrix *matrix, const str
             if (line % u->run_lines == 0)
                 _mm512_store_ps(w->scale[i / u->run_lines][b], d);
             _mm_prefetch((const char *)p + (size_t)nb * u->block_bytes, _MM_HINT_T1);
-            _mm_prefetch((const char *)p + PREFETCH_L1, _MM_HINT_T0);
             __m512i x = _mm512_permutexvar_epi8(order, _mm512_loadu_si512(p));
             p += LINE_BYTES;
             _mm512_store_si512(w->code[8 * i][b], _mm512_and_si512(_mm512_add_epi8(x, x), two));

@@ -157,6 +157,7 @@ void fill_avx2_attention(struct attention_kernels *a);
 void fill_avx2_element(struct element_kernels *e);
 void fill_avx512_ternary(struct matrix_kernels *m);
 void fill_avx512_binary(struct matrix_kernels *m);
+void fill_avx512_bits(struct matrix_kernels *m); /* the popcount entries of the binary family */
 void fill_avx512_head(struct matrix_kernels *m);
 void fill_avx512_attention(struct attention_kernels *a);
 void fill_avx512_element(struct element_kernels *e);
