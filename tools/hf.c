@@ -218,6 +218,17 @@ static bool locate(struct source *s, struct source_tensor *t, bool *found, struc
     return true;
 }
 
+bool hf_unpack(int8_t *codes, const uint8_t *bytes, uint64_t plane, size_t n_cols)
+{
+    int invalid = 0;
+    for (size_t k = 0; k < n_cols; k++) {
+        int code = bytes[k] >> 2 * plane & 3;
+        codes[k] = (int8_t)(code - 1);
+        invalid |= code & code >> 1;
+    }
+    return !invalid;
+}
+
 static bool read_packed(const struct source *s, const struct source_tensor *t,
                         const struct hf_tensor *x, uint64_t row, size_t n_rows, struct rows *to,
                         struct bitnet_error *err)
@@ -225,16 +236,9 @@ static bool read_packed(const struct source *s, const struct source_tensor *t,
     uint64_t planes = x->st->shape[0];
     for (size_t r = 0; r < n_rows; r++) {
         uint64_t o = row + r;
-        unsigned shift = (unsigned)(2 * (o / planes)), invalid = 0;
-        int8_t *codes = to->codes + r * t->n_cols;
         if (!infile_read(x->st->file, x->st->off + o % planes * t->n_cols, to->raw, t->n_cols, err))
             return false;
-        for (size_t k = 0; k < t->n_cols; k++) {
-            unsigned code = to->raw[k] >> shift & 3;
-            codes[k] = (int8_t)((int)code - 1);
-            invalid |= code == 3;
-        }
-        if (invalid)
+        if (!hf_unpack(to->codes + r * t->n_cols, to->raw, o / planes, t->n_cols))
             return fail(err, BITNET_BAD, "%s: tensor '%s', row %llu holds code 3, wanted 0..2",
                         s->path, t->origin, (unsigned long long)o);
         to->scales[r] = x->scale;

@@ -11,4 +11,8 @@
 bool hf_open(struct source *s, const char *dir, const struct import_options *o,
              struct bitnet_error *err);
 
+/* Row o of a packed matrix [R][n_cols], R = ceil(rows / 4): bytes is its row o % R, plane is o / R.
+ * false: code 3 is among them. */
+bool hf_unpack(int8_t *codes, const uint8_t *bytes, uint64_t plane, size_t n_cols);
+
 #endif
