@@ -25,6 +25,7 @@ int tool_convert(int argc, char **argv)
     j.import.act = args_text(&a, "--act");
     j.encode.body = encoding_of(args_text(&a, "--body"));
     j.encode.head = encoding_of(args_text(&a, "--head"));
+    j.head_given = args_given(&a, "--head");
     j.n_threads = args_given(&a, "--threads") ? (int)args_int(&a, "--threads") : 0;
     j.quiet = args_flag(&a, "--quiet");
     j.verbose = args_flag(&a, "--verbose");

@@ -45,6 +45,14 @@ static bool choose_low_bit(const struct source *s, const struct source_tensor *t
     return true;
 }
 
+void encode_table(struct plan *p, int head)
+{
+    p->low_bit = false;
+    p->encoding = (enum encoding)head;
+    p->scale = head == ENC_I8 ? SCALE_ROW : head == ENC_F16 ? SCALE_NONE : SCALE_GROUP;
+    p->group = p->scale == SCALE_GROUP ? RUN : 0;
+}
+
 bool encode_choose(const struct source *s, const struct source_tensor *t, const char *act,
                    const struct encode_options *o, struct plan *p, struct bitnet_error *err)
 {
@@ -63,9 +71,7 @@ bool encode_choose(const struct source *s, const struct source_tensor *t, const 
         return fail(err, BITNET_BAD, "%s: tensor '%s' (%s) is not low-bit: its weights are not "
                     "zero or plus or minus one level in runs of 32; only 1-bit and ternary models "
                     "can be converted", s->path, t->origin, t->from);
-    p->encoding = (enum encoding)o->head;
-    p->scale = o->head == ENC_I8 ? SCALE_ROW : o->head == ENC_F16 ? SCALE_NONE : SCALE_GROUP;
-    p->group = p->scale == SCALE_GROUP ? RUN : 0;
+    encode_table(p, o->head);
     return true;
 }
 

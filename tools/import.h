@@ -12,6 +12,7 @@ struct import_job {
     const char *in, *out;
     struct import_options import;
     struct encode_options encode;
+    bool head_given; /* by the user: a .bnp file's tables change only then */
     int n_threads;
     bool quiet;   /* no progress bar */
     FILE *report; /* NULL: none */
@@ -19,8 +20,10 @@ struct import_job {
 };
 
 bool import_model(const struct import_job *j, struct bitnet_error *err);
+bool recode_model(const struct import_job *j, struct bitnet_error *err); /* j->in is a .bnp file */
+bool is_bnp_file(const char *path);
 
-/* One line of the report. */
-void report_tensor(FILE *to, const struct source_tensor *t, const struct plan *p);
+void report_all(const struct import_job *j, const struct source *s, const struct plan *plans,
+                const char *arch, const char *act);
 
 #endif
