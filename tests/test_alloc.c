@@ -54,6 +54,8 @@ int main(void)
                                   &(struct bitnet_session_options){.n_seqs = 2}, &err) &&
               bitnet_sampler_open(&sampler, model, &p, &err);
     CHECK(ok, "%s", err.msg);
+    if (!ok)
+        return check_done();
     CHECK(n_calls > 0, "the counters are not linked in");
     size_t n_before = n_calls, n_tokens = 0;
     struct bitnet_input in = {bitnet_bos(bitnet_model_tokenizer(model)), 0, true};
