@@ -145,6 +145,8 @@ static const struct arg_option perplexity_rows[] = {
     {"--file -f", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, "-", "the text", NULL},
     {"--jsonl", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
      "one {\"text\": ...} per line; prints {\"nll\", \"n\"} for each and the total", NULL},
+    {"--eos", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
+     "with --jsonl: each record ends with the model's end token, which counts", NULL},
     {"--json", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "the total as JSON", NULL},
     {0}};
 static const struct arg_group perplexity_group = {"Input and output", perplexity_rows};

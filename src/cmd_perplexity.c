@@ -56,6 +56,16 @@ static bool print_score(const struct score *s, const char *first_key, int64_t fi
     return good;
 }
 
+static bool append_eos(struct host *h, struct bitnet_ids *ids, struct bitnet_error *err)
+{
+    int32_t eos = bitnet_eos(h->tokenizer);
+    if (eos < 0)
+        return fail(err, BITNET_USAGE, "--eos: the model has no token that ends a text");
+    size_t n_bytes;
+    const char *name = bitnet_token_name(h->tokenizer, eos, &n_bytes);
+    return bitnet_encode(h->tokenizer, name, n_bytes, BITNET_SPECIAL, ids, err);
+}
+
 static bool score_record(struct host *h, const char *bytes, size_t n_bytes, uint64_t index,
                          struct score *total, struct bitnet_error *err)
 {
@@ -68,7 +78,9 @@ static bool score_record(struct host *h, const char *bytes, size_t n_bytes, uint
     const struct json *text = good ? json_get(doc.root, "text") : NULL;
     if (good && (text == NULL || text->kind != JSON_STRING))
         good = fail(err, BITNET_BAD, "%s: no string under the key 'text'", name);
-    good = good && bitnet_encode(h->tokenizer, text->text, text->text_bytes, BITNET_BOS, &ids, err) &&
+    good = good &&
+           bitnet_encode(h->tokenizer, text->text, text->text_bytes, BITNET_BOS, &ids, err) &&
+           (!args_flag(h->args, "--eos") || append_eos(h, &ids, err)) &&
            score_window(h, ids.ids, ids.n_ids < h->n_ctx ? ids.n_ids : h->n_ctx, &own, err) &&
            print_score(&own, "i", (int64_t)index, err);
     total->nll += own.nll;

