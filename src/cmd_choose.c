@@ -94,7 +94,7 @@ static bool encode_with(const struct host *h, const struct rendered *prompt, con
     if (n > 0 && !ends_in_mark && strchr(" \t\n", text[n - 1]) == NULL)
         rendered_add(&r, " ", 1, false);
     rendered_add(&r, answer, strlen(answer), false);
-    bool good = host_encode(h, &r, ids, err);
+    bool good = host_encode(h, &r, true, ids, err);
     rendered_free(&r);
     return good;
 }

@@ -222,15 +222,15 @@ static int32_t control_token(const struct host *h, const char *text, size_t n_by
 
 /* Marks that this vocabulary lacks are text like any other: they join their neighbours, since a
  * token may reach across the border between two texts. */
-bool host_encode(const struct host *h, const struct rendered *r, struct bitnet_ids *ids,
-                 struct bitnet_error *err)
+bool host_encode(const struct host *h, const struct rendered *r, bool begin,
+                 struct bitnet_ids *ids, struct bitnet_error *err)
 {
     const char *text = r->text.n_bytes > 0 ? (const char *)r->text.data : "";
     size_t from = 0, start = 0;
     if (r->failed)
         return fail(err, BITNET_FAILED, "out of memory for the prompt");
     ids->n_ids = 0;
-    if (!bitnet_encode(h->tokenizer, "", 0, BITNET_BOS, ids, err))
+    if (begin && !bitnet_encode(h->tokenizer, "", 0, BITNET_BOS, ids, err))
         return false;
     for (size_t i = 0; i < r->n_pieces; i++) {
         const struct piece *p = &r->pieces[i];

@@ -35,9 +35,10 @@ struct bitnet_session_options host_session_options(const struct host *h, size_t 
 /* \n, \t, \r and \\ become what they mean in C, in place; returns the new length. */
 size_t host_unescape(char *text);
 
-/* Token ids of a rendered text; marks become control tokens where the vocabulary has them. */
-bool host_encode(const struct host *h, const struct rendered *r, struct bitnet_ids *ids,
-                 struct bitnet_error *err);
+/* Token ids of a rendered text; marks become control tokens where the vocabulary has them. begin:
+ * of a whole sequence, behind BOS where the model wants it. */
+bool host_encode(const struct host *h, const struct rendered *r, bool begin,
+                 struct bitnet_ids *ids, struct bitnet_error *err);
 
 /* One answer in the making. */
 struct logprob {

@@ -156,7 +156,7 @@ static bool encode_part(const struct host *h, const struct prompt *p, size_t n_k
     rendered_free(r);
     render_text(h, p, &text, r);
     buffer_free(&text);
-    return host_encode(h, r, ids, err);
+    return host_encode(h, r, true, ids, err);
 }
 
 static bool too_long(const struct host *h, size_t n_ids, size_t n_room, struct bitnet_error *err)

@@ -14,6 +14,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } routes[] = {
     {"run", cmd_run},
+    {"chat", cmd_chat},
     {"grep", cmd_grep},
     {"embed", cmd_embed},
     {"perplexity", cmd_perplexity},

@@ -142,6 +142,11 @@ void template_message(struct rendered *r, const struct template *t, enum role ro
     add_own(r, t->roles[role].after);
 }
 
+void template_close(struct rendered *r, const struct template *t, enum role role)
+{
+    add_own(r, t->roles[role].after);
+}
+
 void template_reply(struct rendered *r, const struct template *t)
 {
     add_own(r, t->reply);

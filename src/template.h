@@ -39,6 +39,7 @@ struct rendered {
 };
 void template_message(struct rendered *r, const struct template *t, enum role role,
                       const char *text, size_t n_bytes);
+void template_close(struct rendered *r, const struct template *t, enum role role); /* its end */
 void template_reply(struct rendered *r, const struct template *t);
 void rendered_add(struct rendered *r, const char *text, size_t n_bytes, bool is_mark);
 void rendered_free(struct rendered *r);
