@@ -257,6 +257,8 @@ static bool turn(struct chat *c, const char *text, size_t n_bytes, struct bitnet
         return false;
     if (!add_turn(c, &own)) { /* too long a message: the chat goes on without it */
         drop_messages(c, c->n_messages - 1, 1);
+        c->ids.n_ids = 0;
+        bitnet_seq_cut(c->host.session, 0, 0);
         cmd_fail(&own);
         c->status = own.code;
         return true;
