@@ -380,9 +380,11 @@ int tool_synth(int argc, char **argv)
     const char *body = args_text(&a, "--body"), *head = args_text(&a, "--head");
     pick_network(&s, args_text(&a, "--shape"), args_text(&a, "--arch"));
     s.seed = (uint64_t)args_int(&a, "--seed");
-    s.act = args_text(&a, "--act") ? args_text(&a, "--act") : s.arch->act;
     s.quiet = args_flag(&a, "--quiet");
     s.body = packing_of(body ? body : s.shape->body);
+    s.act = args_text(&a, "--act");
+    if (!s.act) /* float weights meet float activations only */
+        s.act = s.body.encoding == ENC_F16 ? "f32" : s.arch->act;
     s.head = packing_of(head ? head : s.shape->head);
     for (size_t i = 0; (name = args_nth(&a, "--with", i)); i++)
         pick_extra(&s, name);
