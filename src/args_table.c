@@ -39,7 +39,7 @@ const struct arg_group group_general = {"General", general};
 
 static const struct arg_option engine[] = {
     {"--model -m", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL,
-     "model file [$BITNET_MODEL, or the built-in one]", NULL},
+     "model: .bnp, GGUF or folder [$BITNET_MODEL, or the built-in one]", NULL},
     {"--ctx-size -c", "N", ARG_INT, ARG_BRIEF, 1, 1048576, NULL, NULL,
      "tokens that fit into the context [the model's, at most 4096]", NULL},
     {"--threads -t", "N", ARG_INT, ARG_BRIEF, 1, 256, NULL, NULL,
@@ -52,6 +52,10 @@ static const struct arg_option engine[] = {
      "how the cache keeps keys and values; i8 takes half the memory", NULL},
     {"--act", "TYPE", ARG_WORD, 0, 0, 0, "model|i8|i8g32|i8g128|f32|i4|sign", "model",
      "what activations are rounded to; model: as it was trained", NULL},
+    {"--no-cache", NULL, ARG_FLAG, 0, 0, 0, NULL, NULL,
+     "convert a foreign model for this run only",
+     "Else a GGUF file or a Hugging Face folder is converted once and kept in "
+     "$XDG_CACHE_HOME/bitnet, or ~/.cache/bitnet, where it is found by its content."},
     {0}};
 const struct arg_group group_engine = {"Model and machine", engine};
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/cache.h"
+
 static bool has_row(const struct args *a, const char *name)
 {
     const struct arg_option *o;
@@ -145,7 +147,12 @@ bool host_open(struct host *h, const struct args *a, size_t n_ctx_most, struct b
     if (path == NULL && env != NULL && env[0] != '\0')
         path = env;
     h->model_name = path != NULL ? path : "built-in model";
-    if (!bitnet_model_open(&h->model, path, err))
+    struct cached file; /* --quiet of grep is another thing, and silent all the same */
+    if (!cache_open(&file, path, args_flag(a, "--no-cache"), args_flag(a, "--quiet"), err))
+        return false;
+    bool opened = bitnet_model_open(&h->model, file.path, err);
+    cache_close(&file);
+    if (!opened)
         return false;
     h->tokenizer = bitnet_model_tokenizer(h->model);
     h->n_vocab = bitnet_model_shape(h->model)->n_vocab;
