@@ -24,10 +24,10 @@
 #include "kernels/ternary.h"
 
 enum {
-    FUSED_TOK = 8,    /* up to here weights are unpacked into registers, for all tokens at once */
-    TILE_BLOCKS = 4,  /* above: into bytes in scratch, 4 blocks by 6 tokens at a time */
-    TILE_TOK = 6,
-    CHUNK_TOK = 512,  /* tokens whose sums of activations are kept */
+    FUSED_TOK = 32,  /* up to here lines are unpacked into registers, for TILE_TOK at a time; */
+    TILE_BLOCKS = 4, /* above, four blocks into bytes in scratch, which costs as much as */
+    TILE_TOK = 6,    /* multiplying by 14 tokens */
+    CHUNK_TOK = 512, /* tokens whose sums of activations are kept */
 };
 
 /* Not the intrinsic: gcc 12 copies accumulators around it in the hot loop. */
@@ -129,7 +129,7 @@ INLINE void store(const struct matmul *m, size_t block, size_t token, __m512 tot
 }
 
 /* n lines of two blocks times nt tokens. */
-INLINE void lines_pair(__m512i acc[FUSED_TOK][2][4], const uint8_t *const w[2],
+INLINE void lines_pair(__m512i acc[TILE_TOK][2][4], const uint8_t *const w[2],
                        const int8_t *q, size_t q_stride, size_t n, const bool trits,
                        const struct trit_tables *tables, const int nt, const int n_acc)
 {
@@ -157,34 +157,35 @@ INLINE void lines_pair(__m512i acc[FUSED_TOK][2][4], const uint8_t *const w[2],
     }
 }
 
-/* Two blocks times nt tokens, straight from the packed lines. */
+/* Two blocks times nt tokens from t0 on, straight from the packed lines. */
 INLINE void fused_tile(const struct matmul *m, const struct runs *r, const size_t block[2],
-                       const bool trits, const int nt)
+                       size_t t0, const bool trits, const int nt)
 {
     const int n_acc = nt <= 2 ? 4 : nt <= 4 ? 2 : 1;
     const struct activations *x = m->x;
+    const int8_t *q = x->q + t0 * x->q_stride;
     const struct trit_tables tables = trits ? trit_tables(n_acc) : (struct trit_tables){0};
     const uint8_t *base[2] = {m->w->lines + block[0] * r->block_bytes,
                               m->w->lines + block[1] * r->block_bytes};
-    __m512 total[FUSED_TOK][2];
+    __m512 total[TILE_TOK][2];
     UNROLL for (int t = 0; t < nt; t++) { total[t][0] = total[t][1] = _mm512_setzero_ps(); }
     for (size_t i = 0; i < r->n; i++) {
         size_t at = trits ? 0 : run_offset(r, i);
         size_t n = trits ? (r->n_cols + 19) / 20 : run_lines(r, i);
         const uint8_t *w[2] = {base[0] + at, base[1] + at};
-        __m512i acc[FUSED_TOK][2][4];
+        __m512i acc[TILE_TOK][2][4];
         UNROLL for (int t = 0; t < nt; t++)
         {
-            acc[t][0][0] = acc[t][1][0] = _mm512_set1_epi32(r->start[(size_t)t * r->n + i]);
+            acc[t][0][0] = acc[t][1][0] = _mm512_set1_epi32(r->start[(t0 + (size_t)t) * r->n + i]);
             UNROLL for (int a = 1; a < n_acc; a++)
             {
                 acc[t][0][a] = acc[t][1][a] = _mm512_setzero_si512();
             }
         }
-        lines_pair(acc, w, x->q + i * r->cols, x->q_stride, n, trits, &tables, nt, n_acc);
+        lines_pair(acc, w, q + i * r->cols, x->q_stride, n, trits, &tables, nt, n_acc);
         UNROLL for (int t = 0; t < nt; t++)
         {
-            float scale = run_act_scale(r, x, (size_t)t, i);
+            float scale = run_act_scale(r, x, t0 + (size_t)t, i);
             UNROLL for (int b = 0; b < 2; b++)
             {
                 __m512i sum = acc[t][b][0];
@@ -198,8 +199,26 @@ INLINE void fused_tile(const struct matmul *m, const struct runs *r, const size_
     }
     UNROLL for (int t = 0; t < nt; t++)
     {
-        store(m, block[0], (size_t)t, total[t][0]);
-        store(m, block[1], (size_t)t, total[t][1]);
+        store(m, block[0], t0 + (size_t)t, total[t][0]);
+        store(m, block[1], t0 + (size_t)t, total[t][1]);
+    }
+}
+
+/* All tokens, in slices as even as can be. */
+INLINE void fused_pair(const struct matmul *m, const struct runs *r, const size_t block[2],
+                       const bool trits)
+{
+    size_t n_tok = m->x->n_tok, n_slices = (n_tok + TILE_TOK - 1) / TILE_TOK;
+    for (size_t t = 0, nt; t < n_tok; t += nt, n_slices--) {
+        nt = (n_tok - t + n_slices - 1) / n_slices;
+        switch (nt) {
+        case 1: fused_tile(m, r, block, t, trits, 1); break;
+        case 2: fused_tile(m, r, block, t, trits, 2); break;
+        case 3: fused_tile(m, r, block, t, trits, 3); break;
+        case 4: fused_tile(m, r, block, t, trits, 4); break;
+        case 5: fused_tile(m, r, block, t, trits, 5); break;
+        default: fused_tile(m, r, block, t, trits, 6); break;
+        }
     }
 }
 
@@ -214,16 +233,7 @@ INLINE void fused(const struct matmul *m, const bool trits)
     for (size_t i = 0; i < half; i++) {
         size_t second = m->block_begin + half + i;
         size_t block[2] = {m->block_begin + i, second < m->block_end ? second : m->block_end - 1};
-        switch (m->x->n_tok) {
-        case 1: fused_tile(m, &r, block, trits, 1); break;
-        case 2: fused_tile(m, &r, block, trits, 2); break;
-        case 3: fused_tile(m, &r, block, trits, 3); break;
-        case 4: fused_tile(m, &r, block, trits, 4); break;
-        case 5: fused_tile(m, &r, block, trits, 5); break;
-        case 6: fused_tile(m, &r, block, trits, 6); break;
-        case 7: fused_tile(m, &r, block, trits, 7); break;
-        default: fused_tile(m, &r, block, trits, 8); break;
-        }
+        fused_pair(m, &r, block, trits);
     }
 }
 
@@ -241,6 +251,25 @@ INLINE void unpack(uint8_t *codes, const uint8_t *lines, size_t n, const bool tr
             __m512i code = f == 4 ? fifth : field(four, f, 1);
             _mm512_storeu_si512(codes, code);
             codes += TILE_BLOCKS * LINE_BYTES;
+        }
+    }
+}
+
+/* Four columns of four blocks times nt tokens. */
+INLINE void gemm_step(__m512i acc[TILE_TOK][TILE_BLOCKS], const uint8_t *codes, const int8_t *q,
+                      size_t q_stride, const int nt)
+{
+    __m512i w[TILE_BLOCKS];
+    UNROLL for (int b = 0; b < TILE_BLOCKS; b++)
+    {
+        w[b] = _mm512_loadu_si512(codes + LINE_BYTES * b);
+    }
+    UNROLL for (int t = 0; t < nt; t++)
+    {
+        __m512i dword = broadcast4(q + (size_t)t * q_stride);
+        UNROLL for (int b = 0; b < TILE_BLOCKS; b++)
+        {
+            acc[t][b] = dot_add(acc[t][b], w[b], dword);
         }
     }
 }
@@ -265,21 +294,12 @@ INLINE void gemm_tile(const struct matmul *m, const struct runs *r, const uint8_
             __m512i from = _mm512_set1_epi32(start[(size_t)t * r->n + i]);
             UNROLL for (int b = 0; b < TILE_BLOCKS; b++) { acc[t][b] = from; }
         }
-        for (; k < end; k += 4) {
-            __m512i w[TILE_BLOCKS];
-            UNROLL for (int b = 0; b < TILE_BLOCKS; b++)
+        for (; k < end; k += 8) { /* a step too many multiplies by q = 0 */
+            UNROLL for (int s = 0; s < 2; s++)
             {
-                w[b] = _mm512_loadu_si512(codes + LINE_BYTES * b);
+                gemm_step(acc, codes, q + k + 4 * s, x->q_stride, nt);
+                codes += TILE_BLOCKS * LINE_BYTES;
             }
-            UNROLL for (int t = 0; t < nt; t++)
-            {
-                __m512i dword = broadcast4(q + (size_t)t * x->q_stride + k);
-                UNROLL for (int b = 0; b < TILE_BLOCKS; b++)
-                {
-                    acc[t][b] = dot_add(acc[t][b], w[b], dword);
-                }
-            }
-            codes += TILE_BLOCKS * LINE_BYTES;
         }
         UNROLL for (int t = 0; t < nt; t++)
         {
