@@ -50,6 +50,8 @@ void bitnet_engine_close(bitnet_engine *e);
 const char *bitnet_engine_tier(const bitnet_engine *e);
 const char *bitnet_engine_note(const bitnet_engine *e); /* why a better tier was dropped, or "" */
 int bitnet_engine_threads(const bitnet_engine *e);
+/* Name of CPU tier i, slowest first; NULL past the last. *usable: whether it runs here. */
+const char *bitnet_tier(size_t i, bool *usable);
 
 /* Model. path NULL: the model that the binary carries. */
 bool bitnet_model_open(bitnet_model **out, const char *path, struct bitnet_error *err);

@@ -82,6 +82,11 @@ int bitnet_engine_threads(const bitnet_engine *e)
     return pool_threads(e->pool);
 }
 
+const char *bitnet_tier(size_t i, bool *usable)
+{
+    return kernels_tier(i, usable);
+}
+
 /* --- model --- */
 
 /* Two halves of one file that must speak of the same ids. */

@@ -49,6 +49,19 @@ static int call(const char *name, int argc, char **argv)
     abort();
 }
 
+static void print_details(const bitnet_engine *e)
+{
+    const char *name;
+    bool usable;
+    printf("tiers:");
+    for (size_t i = 0; (name = bitnet_tier(i, &usable)) != NULL; i++) {
+        if (usable)
+            printf(" %s", name);
+    }
+    printf("\nself-test: %s\nmodel file: .bnp version 1\ncompiler: %s\n",
+           bitnet_engine_note(e)[0] != '\0' ? bitnet_engine_note(e) : "passed", __VERSION__);
+}
+
 static int version(bool verbose)
 {
     struct bitnet_error err = {0};
@@ -56,8 +69,8 @@ static int version(bool verbose)
     if (!bitnet_engine_open(&e, NULL, 1, &err))
         return cmd_fail(&err);
     printf("bitnet %s (%s)\n", bitnet_version(), bitnet_engine_tier(e));
-    if (verbose && bitnet_engine_note(e)[0] != '\0')
-        printf("%s\n", bitnet_engine_note(e));
+    if (verbose)
+        print_details(e);
     bitnet_engine_close(e);
     return BITNET_OK;
 }

@@ -30,6 +30,7 @@ for f in src/*.[ch]; do
         /^#include "/ {
             split($0, part, "\""); other = part[2]
             if (other ~ /^(kernels|include)\//) next
+            if (file ~ /main/ && other ~ /^tools\//) next
             if (other !~ /^src\//) { print file ": includes " other; next }
             name = other; sub(/\.h$/, "", name); oth = name; sub(/_[a-z0-9]*$/, "", oth)
             if (name == own || name == stem || oth == own || oth == stem) next

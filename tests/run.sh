@@ -19,6 +19,7 @@ one() { # name, command...
     # shellcheck disable=SC2086
     set -- $counts
     [ $# -ge 2 ] || set -- 0 1 0
+    [ "$1" -gt 0 ] || [ "$2" -gt 0 ] || [ "${3:-0}" -gt 0 ] || set -- 0 1 0 # tested nothing
     [ "$status" -eq 0 ] || [ "$2" -gt 0 ] || set -- "$1" 1 "${3:-0}"
     n_passed=$((n_passed + $1)) n_failed=$((n_failed + $2)) n_skipped=$((n_skipped + ${3:-0}))
     printf '%-24s %s\n' "$name" "${line:-no closing line, exit status $status}"
