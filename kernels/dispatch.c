@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "kernels/dispatch.h"
+#include "kernels/selftest.h"
 
 struct feature_probe {
     uint32_t feature;
@@ -326,7 +327,16 @@ static bool select_named(struct kernels *k, const char *tier, char why[256])
                  tiers[usable_tier()].name);
         return false;
     }
-    return kernels_fill(k, tier);
+    struct kernels scalar;
+    struct selftest test;
+    kernels_fill(k, tier);
+    kernels_fill(&scalar, "scalar");
+    if (!selftest_quick(&test, k, &scalar)) {
+        snprintf(why, 256, "tier '%s' gives wrong numbers here (%s); 'bitnet selftest' says more",
+                 tier, test.what);
+        return false;
+    }
+    return true;
 }
 
 bool kernels_select(struct kernels *k, const char *tier, char why[256], char note[256])
@@ -335,7 +345,19 @@ bool kernels_select(struct kernels *k, const char *tier, char why[256], char not
     if (tier) {
         return select_named(k, tier, why);
     }
-    return kernels_fill(k, tiers[usable_tier()].name);
+    struct kernels scalar;
+    struct selftest test;
+    kernels_fill(&scalar, "scalar");
+    for (size_t i = usable_tier(); i > 0; i--) {
+        kernels_fill(k, tiers[i].name);
+        if (selftest_quick(&test, k, &scalar)) {
+            return true;
+        }
+        snprintf(note, 256, "tier '%s' gives wrong numbers here (%s), going on with '%s'",
+                 tiers[i].name, test.what, tiers[i - 1].name);
+    }
+    *k = scalar;
+    return true;
 }
 
 static matmul_fn *matmul_of_bits(const struct matrix_kernels *m, const struct matrix *w,
