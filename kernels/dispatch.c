@@ -132,6 +132,7 @@ static void fill_avx512(struct kernels *k)
 {
     fill_avx512_ternary(&k->matrix);
     fill_avx512_binary(&k->matrix);
+    fill_avx512_binary(&k->matrix);
     fill_avx512_bits(&k->matrix);
     fill_avx512_head(&k->matrix);
     fill_avx512_attention(&k->attention);
