@@ -123,6 +123,7 @@ static const struct feature_probe probes[] = {
 
 static void fill_avx2(struct kernels *k)
 {
+    fill_avx2_ternary(&k->matrix);
     fill_avx2_head(&k->matrix);
     fill_avx2_attention(&k->attention);
     fill_avx2_element(&k->element);
