@@ -1,0 +1,366 @@
+/* test_tokenizer.c: our own small vocabularies in every form that carries one, against the ids of
+ * the naive implementation in tests/make_data.py; round trips; damaged sections.
+ * An argument is how many random strings each vocabulary gets. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/json.h"
+#include "src/utf8.h"
+#include "tests/check.h"
+#include "tools/infile.h"
+#include "tools/vocab.h"
+
+#define DATA "tests/data/"
+
+static uint64_t random_state = 88172645463325252u;
+
+static uint64_t draw(uint64_t below)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state % below;
+}
+
+/* The BPE vocabulary with another pre-tokenizer, as a section; kind as in cases.jsonl. */
+static bool pack_as(const char *kind, struct buffer *section, struct bitnet_error *err)
+{
+    static const char *const families[] = {"none",   "gpt2",   "llama3", "qwen2",
+                                           "qwen35", "falcon", "default"};
+    struct vocab_file f;
+    if (!vocab_open(&f, DATA "bpe", err)) {
+        return false;
+    }
+    for (int i = 0; i < 7; i++) {
+        if (strcmp(kind, families[i]) == 0) {
+            f.vocab.pretok = (enum pretokenizer)i;
+            f.vocab.ignore_merges = false;
+            f.vocab.nfc = kind[0] == 'q';
+        }
+    }
+    bool ok = tokenizer_pack(&f.vocab, section, err);
+    vocab_close(&f);
+    return ok;
+}
+
+static void one_case(const struct bitnet_tokenizer *t, const char *label, const struct json *record,
+                     unsigned flags)
+{
+    const struct json *text = json_get(record, "text"), *want = json_first(json_array(record, "ids"));
+    struct bitnet_ids ids = {0};
+    struct bitnet_error err = {0};
+    bool same = bitnet_encode(t, text->text, text->text_bytes, flags, &ids, &err);
+    for (size_t i = 0; i < ids.n_ids && same; i++, want = json_next(want)) {
+        int64_t id;
+        same = json_i64(want, &id) && id == ids.ids[i];
+    }
+    CHECK(same && want == NULL, "%s: '%s' %s", label, text->text, err.msg);
+    bitnet_ids_free(&ids);
+}
+
+/* All lines of cases.jsonl of one kind. */
+static void check_kind(const struct bitnet_tokenizer *t, const char *kind, const char *label)
+{
+    FILE *in = fopen(DATA "cases.jsonl", "r");
+    char line[4096];
+    size_t n_cases = 0;
+    while (in != NULL && fgets(line, sizeof line, in) != NULL) {
+        struct json_doc doc;
+        struct bitnet_error err = {0};
+        CHECK(json_parse(&doc, line, strlen(line), "cases.jsonl", &err), "%s", err.msg);
+        if (json_is(json_get(doc.root, "kind"), kind)) {
+            one_case(t, label, doc.root, strcmp(kind, "special") == 0 ? BITNET_SPECIAL : 0);
+            n_cases++;
+        }
+        json_free(&doc);
+    }
+    CHECK(n_cases >= 60, "%s: %zu cases", kind, n_cases);
+    if (in != NULL) {
+        fclose(in);
+    }
+}
+
+static void check_families(void)
+{
+    static const char *const kinds[] = {"gpt2", "llama3", "qwen2", "qwen35", "falcon", "default"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct buffer section = {0}, again = {0};
+        struct bitnet_error err = {0};
+        struct bitnet_tokenizer *t;
+        CHECK(pack_as(kinds[i], &section, &err) && pack_as(kinds[i], &again, &err), "%s", err.msg);
+        CHECK(section.n_bytes == again.n_bytes &&
+                  memcmp(section.data, again.data, section.n_bytes) == 0, "other bytes");
+        CHECK(tokenizer_open(&t, section.data, section.n_bytes, kinds[i], &err), "%s", err.msg);
+        check_kind(t, kinds[i], kinds[i]);
+        tokenizer_close(t);
+        buffer_free(&section);
+        buffer_free(&again);
+    }
+}
+
+static void check_forms(void)
+{
+    static const struct {
+        const char *path, *kind;
+    } forms[] = {{DATA "bpe", "whole"},           {DATA "bpe/tokenizer.json", "special"},
+                 {DATA "bpe.gguf", "whole"},      {DATA "bpe.gguf", "special"},
+                 {DATA "tiktoken", "tiktoken"},   {DATA "tiktoken/tokenizer.model", "tiktoken"},
+                 {DATA "spm", "spm"},             {DATA "spm.model", "spm"},
+                 {DATA "spm.gguf", "spm"}};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct tokenizer_file f;
+        struct bitnet_error err = {0};
+        bool ok = tokenizer_file_open(&f, forms[i].path, &err);
+        CHECK(ok, "%s", err.msg);
+        if (ok) {
+            check_kind(f.tokenizer, forms[i].kind, forms[i].path);
+            tokenizer_file_close(&f);
+        }
+    }
+    /* Two files of one vocabulary are one section. */
+    static const char *const pairs[][2] = {{DATA "bpe", DATA "bpe.gguf"},
+                                           {DATA "spm.model", DATA "spm.gguf"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct tokenizer_file a, b;
+        struct bitnet_error err = {0};
+        if (tokenizer_file_open(&a, pairs[i][0], &err) &&
+            tokenizer_file_open(&b, pairs[i][1], &err)) {
+            CHECK(a.section_bytes == b.section_bytes &&
+                      memcmp(a.section, b.section, a.section_bytes) == 0, "%s", pairs[i][0]);
+            tokenizer_file_close(&b);
+        }
+        tokenizer_file_close(&a);
+    }
+}
+
+static size_t encode(const struct bitnet_tokenizer *t, const char *text, unsigned flags, int32_t *out)
+{
+    struct bitnet_ids ids = {0};
+    struct bitnet_error err = {0};
+    CHECK(bitnet_encode(t, text, strlen(text), flags, &ids, &err) && ids.n_ids < 16, "%s", err.msg);
+    memcpy(out, ids.ids, ids.n_ids * sizeof *out);
+    size_t n = ids.n_ids;
+    bitnet_ids_free(&ids);
+    return n;
+}
+
+static void check_tokens(void)
+{
+    struct tokenizer_file f;
+    struct bitnet_error err = {0};
+    int32_t ids[16];
+    size_t n;
+    CHECK(tokenizer_file_open(&f, DATA "bpe", &err), "%s", err.msg);
+    const bitnet_tokenizer *t = f.tokenizer;
+    int32_t bos = bitnet_bos(t), eos = bitnet_eos(t), eot = bitnet_token_find(t, "<|eot_id|>", 10);
+    int32_t think = bitnet_token_find(t, "<think>", 7);
+    CHECK(bos == 437 && eos == 438 && eot == 439 && think == 440, "%d %d %d", bos, eos, eot);
+    CHECK(bitnet_n_tokens(t) == 441 && bitnet_token_find(t, "no such", 7) == -1, "size");
+    CHECK(bitnet_token_is_stop(t, eos) && bitnet_token_is_stop(t, eot), "stops");
+    CHECK(!bitnet_token_is_stop(t, bos) && !bitnet_token_is_stop(t, -1), "no stops");
+    CHECK(!bitnet_token_is_text(t, bos) && bitnet_token_is_text(t, think), "text");
+    CHECK(!bitnet_token_is_text(t, -1) && !bitnet_token_is_text(t, 441), "out of range");
+    CHECK(memcmp(bitnet_token_name(t, eot, &n), "<|eot_id|>", 10) == 0 && n == 10, "name");
+    bitnet_token_bytes(t, eot, &n);
+    CHECK(n == 0, "control tokens have no bytes");
+    CHECK(memcmp(bitnet_token_bytes(t, think, &n), "<think>", 7) == 0 && n == 7, "user token");
+    bitnet_token_bytes(t, 441, &n);
+    CHECK(n == 0 && bitnet_token_name(t, -5, &n)[0] == 0 && n == 0, "out of range");
+    CHECK(encode(t, "", BITNET_BOS, ids) == 1 && ids[0] == bos, "BOS of nothing");
+    CHECK(encode(t, "a", BITNET_BOS, ids) == 2 && ids[0] == bos && ids[1] == 'a', "BOS");
+    CHECK(encode(t, "<|begin_of_text|>a", BITNET_BOS | BITNET_SPECIAL, ids) == 2 && ids[1] == 'a',
+          "one BOS, not two");
+    CHECK(encode(t, "<|eot_id|>", 0, ids) > 1, "a user's text makes no control token");
+    CHECK(encode(t, "<think>", 0, ids) == 1 && ids[0] == think, "user token");
+    struct bitnet_ids grown = {0};
+    CHECK(bitnet_encode(t, "a", 1, BITNET_BOS, &grown, &err) &&
+              bitnet_encode(t, "b", 1, BITNET_BOS, &grown, &err) && grown.n_ids == 3, "appends");
+    bitnet_ids_free(&grown);
+    tokenizer_file_close(&f);
+
+    struct vocab_file v;
+    CHECK(vocab_open(&v, DATA "bpe.gguf", &err), "%s", err.msg);
+    CHECK(v.chat_template != NULL && strcmp(v.chat_template, "{{ 'User: ' + text }}") == 0, "template");
+    /* A vocabulary that lacks a byte says so; with an unknown token it does not. */
+    struct buffer section = {0};
+    struct bitnet_tokenizer *small;
+    v.vocab.tokens['q'].type = TOKEN_UNUSED;
+    v.vocab.add_eos = true;
+    CHECK(tokenizer_pack(&v.vocab, &section, &err), "%s", err.msg);
+    CHECK(tokenizer_open(&small, section.data, section.n_bytes, "small", &err), "%s", err.msg);
+    CHECK(encode(small, "a", BITNET_BOS | BITNET_EOS, ids) == 3 && ids[2] == eos, "EOS");
+    struct bitnet_ids none = {0};
+    CHECK(!bitnet_encode(small, "aqa", 3, 0, &none, &err) && none.n_ids == 0, "no token for q");
+    CHECK(strstr(err.msg, "no token for byte 0x71") != NULL, "%s", err.msg);
+    bitnet_ids_free(&none);
+    tokenizer_close(small);
+    section.n_bytes = 0;
+    v.vocab.unk = bos;
+    err = (struct bitnet_error){0};
+    CHECK(tokenizer_pack(&v.vocab, &section, &err), "%s", err.msg);
+    CHECK(tokenizer_open(&small, section.data, section.n_bytes, "small", &err), "%s", err.msg);
+    CHECK(encode(small, "aqa", 0, ids) == 3 && ids[1] == bos, "unknown");
+    tokenizer_close(small);
+    buffer_free(&section);
+    vocab_close(&v);
+}
+
+/* Random text of one of four kinds: ASCII, all planes, any bytes, pieces that repeat. */
+static size_t random_text(char *text, size_t room, bool any_bytes)
+{
+    static const char *const pieces[] = {" ", "the", "\n", "'s", "12", "\xc3\xa9", "\xe4\xbd\xa0", "!!"};
+    uint64_t kind = draw(any_bytes ? 4 : 3);
+    size_t n = 0, want = draw(room - 8);
+    while (n < want) {
+        if (kind == 0) {
+            text[n++] = (char)draw(128);
+        } else if (kind == 3) {
+            text[n++] = (char)draw(256);
+        } else if (kind == 1) {
+            uint32_t code = (uint32_t)draw(0x110000);
+            code = code >= 0xd800 && code < 0xe000 ? 0xfffd : code == 0x2581 ? ' ' : code;
+            n += utf8_encode(code, text + n);
+        } else {
+            const char *piece = pieces[draw(8)];
+            memcpy(text + n, piece, strlen(piece));
+            n += strlen(piece);
+        }
+    }
+    return n;
+}
+
+static bool survives(const struct bitnet_tokenizer *t, const char *text, size_t n_bytes)
+{
+    struct bitnet_ids ids = {0};
+    struct bitnet_error err = {0};
+    struct buffer back = {0};
+    bool ok = bitnet_encode(t, text, n_bytes, 0, &ids, &err);
+    tokenizer_decode(t, ids.ids, ids.n_ids, &back);
+    ok = ok && back.n_bytes == n_bytes && (n_bytes == 0 || memcmp(back.data, text, n_bytes) == 0);
+    bitnet_ids_free(&ids);
+    buffer_free(&back);
+    return ok;
+}
+
+/* SentencePiece has one glyph for a space, which no text keeps. */
+static bool has_glyph(const char *text, size_t n_bytes)
+{
+    for (size_t i = 0; i + 3 <= n_bytes; i++) {
+        if (memcmp(text + i, "\xe2\x96\x81", 3) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_round_trips(long n_texts)
+{
+    static const char *const paths[] = {DATA "bpe", DATA "tiktoken", DATA "spm", NULL, NULL};
+    static const char *const kinds[] = {"gpt2", "falcon"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct tokenizer_file f = {0};
+        struct bitnet_error err = {0};
+        bool ok = paths[i] != NULL
+                      ? tokenizer_file_open(&f, paths[i], &err)
+                      : pack_as(kinds[i - 3], &f.packed, &err) &&
+                            tokenizer_open(&f.tokenizer, f.packed.data, f.packed.n_bytes, "t", &err);
+        CHECK(ok, "%s", err.msg);
+        char text[256];
+        long n_bad = 0;
+        for (long k = 0; k < n_texts && ok; k++) {
+            size_t n_bytes = random_text(text, sizeof text, true);
+            n_bad += !has_glyph(text, n_bytes) && !survives(f.tokenizer, text, n_bytes);
+        }
+        CHECK(n_bad == 0, "%s: %ld of %ld texts change", paths[i], n_bad, n_texts);
+        /* A megabyte without a space, of one letter, of spaces, of noise; in little time. */
+        size_t n_large = 1 << 20;
+        char *large = malloc(n_large);
+        for (int kind = 0; kind < 4 && ok; kind++) {
+            for (size_t k = 0; k < n_large; k++) {
+                large[k] = kind == 0   ? (char)('a' + draw(26))
+                           : kind == 1 ? 'x'
+                           : kind == 2 ? ' '
+                                       : (char)draw(256);
+            }
+            uint64_t start = now_ns();
+            CHECK(survives(f.tokenizer, large, n_large), "%s: a megabyte, kind %d", paths[i], kind);
+            CHECK(now_ns() - start < 20000000000, "%.1f s", (double)(now_ns() - start) / 1e9);
+        }
+        free(large);
+        tokenizer_file_close(&f);
+    }
+}
+
+/* Opens a copy of exactly this size; what opens must encode without harm. */
+static bool opens(const uint8_t *section, size_t n_bytes, struct bitnet_error *err)
+{
+    uint8_t *copy = malloc(n_bytes + (n_bytes == 0));
+    memcpy(copy, section, n_bytes);
+    struct bitnet_tokenizer *t;
+    *err = (struct bitnet_error){0};
+    bool ok = tokenizer_open(&t, copy, n_bytes, "damaged", err);
+    if (ok) {
+        struct bitnet_ids ids = {0};
+        struct bitnet_error none = {0};
+        static const char text[] = "the dog's\n12345 <think> <|eot_id|>\xff\xc3\xa9 ";
+        bitnet_encode(t, text, sizeof text - 1, BITNET_BOS | BITNET_SPECIAL | BITNET_EOS, &ids, &none);
+        for (size_t i = 0; i < ids.n_ids; i++) {
+            CHECK(ids.ids[i] >= 0 && (size_t)ids.ids[i] < bitnet_n_tokens(t), "id %d", ids.ids[i]);
+        }
+        bitnet_ids_free(&ids);
+        tokenizer_close(t);
+    }
+    free(copy);
+    return ok;
+}
+
+static void check_damage(const char *path)
+{
+    struct tokenizer_file f;
+    struct bitnet_error err = {0};
+    CHECK(tokenizer_file_open(&f, path, &err), "%s", err.msg);
+    size_t n = f.section_bytes, n_open = 0;
+    for (size_t cut = 0; cut < n; cut++) {
+        n_open += opens(f.section, cut, &err) || err.code != BITNET_BAD;
+    }
+    CHECK(n_open == 0, "%s: %zu cut sections open", path, n_open);
+    uint8_t *copy = malloc(n + 4);
+    memcpy(copy, f.section, n);
+    store_u32(copy + n, 0);
+    CHECK(!opens(copy, n + 4, &err), "four bytes more");
+    static const uint32_t values[] = {0, 1, 2, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
+    for (size_t at = 0; at < 96; at += 4) {
+        uint32_t right = load_u32(copy + at);
+        for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+            store_u32(copy + at, values[i]);
+            /* Flags and ids may take other values and mean something else. */
+            bool may_open = values[i] == right || (at >= 16 && at < 20) || (at >= 48 && at < 64);
+            CHECK(!opens(copy, n, &err) || may_open, "%s: %u at %zu opens", path, values[i], at);
+        }
+        store_u32(copy + at, right);
+    }
+    for (int i = 0; i < 20000; i++) { /* any single byte: an error or a sound tokenizer */
+        size_t at = draw(n);
+        uint8_t right = copy[at];
+        copy[at] = (uint8_t)draw(256);
+        opens(copy, n, &err);
+        copy[at] = right;
+    }
+    free(copy);
+    tokenizer_file_close(&f);
+}
+
+int main(int argc, char **argv)
+{
+    int64_t n_texts = 2000;
+    if (argc > 1 && !parse_i64(argv[1], 1, 10000000, &n_texts)) {
+        return 2;
+    }
+    check_families();
+    check_forms();
+    check_tokens();
+    check_round_trips((long)n_texts);
+    check_damage(DATA "bpe");
+    check_damage(DATA "spm");
+    return check_done();
+}
