@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/quantize.h"
+
 enum { RUN = 32, BATCH_BYTES = 4 << 20 };
 
 /* Ternary weights with one scale, where activations carry one scale per token. 2-bit lines were
@@ -82,18 +84,8 @@ struct packing {
     uint64_t first_block;
     size_t block_bytes;
     float *row_scales; /* [n_blocks * 16] */
-    double *max_error; /* [n_workers] */
+    float *max_error;  /* [n_workers] */
 };
-
-static bool finite_row(const float *values, size_t n, const struct source_tensor *t, uint64_t row,
-                       struct bitnet_error *err)
-{
-    float sum = 0;
-    for (size_t k = 0; k < n; k++)
-        sum += values[k] * 0.0f; /* NAN for any that is not finite */
-    return sum == 0 || fail(err, BITNET_BAD, "tensor '%s', row %llu: a value is not finite",
-                            t->origin, (unsigned long long)row);
-}
 
 /* The scale of each of the plan's groups in one row: of the first run in it that has any weight,
  * else any. */
@@ -145,53 +137,39 @@ static void pack_low_bit(struct packing *k, uint64_t block, size_t n_rows, struc
                 p->group ? room->scales : NULL, n);
 }
 
-/* t = clamp(half_even(w / mean)), as BitNet quantizes its master weights. */
-static void quantize_absmean(int8_t *to, const float *values, size_t n, float mean, double *worst)
+/* The scale is the largest value over q_max, rounded to f16 where that is its form. */
+static float quantize_run(int8_t *to, const float *values, size_t n, int q_max, bool half,
+                          float *worst)
 {
-    float inverse = 1.0f / mean;
-    for (size_t k = 0; k < n; k++) {
-        float q = rintf(values[k] * inverse);
-        to[k] = (int8_t)(q > 1 ? 1 : q < -1 ? -1 : q);
-        double e = fabs((double)values[k] - (double)to[k] * mean);
-        *worst = e > *worst ? e : *worst;
-    }
-}
-
-/* to[k] * scale approximates values[k]; the scale is the largest of them over q_max. */
-static float quantize_run(int8_t *to, const float *values, size_t n, int q_max, bool half)
-{
-    float most = 0;
-    for (size_t k = 0; k < n; k++)
-        most = fabsf(values[k]) > most ? fabsf(values[k]) : most;
-    float scale = most / (float)q_max;
+    float scale = floats_most(values, n) / (float)q_max;
     if (half)
         scale = f16_to_f32(f32_to_f16(scale));
-    float inverse = scale > 0 ? 1.0f / scale : 0;
-    for (size_t k = 0; k < n; k++) {
-        float q = rintf(values[k] * inverse);
-        float limit = (float)q_max;
-        to[k] = (int8_t)(q > limit ? limit : q < -limit ? -limit : q);
-    }
+    float e = quantize(to, values, n, scale > 0 ? 1.0f / scale : 0, scale, q_max);
+    *worst = e > *worst ? e : *worst;
     return scale;
 }
 
-static double worst_of(const float *values, const int8_t *q, float scale, size_t n, double worst)
+/* t = clamp(half_even(w / mean)), as BitNet quantizes its master weights. */
+static void quantize_absmean(int8_t *to, const float *values, size_t n, float mean, float *worst)
 {
-    for (size_t k = 0; k < n; k++) {
-        double e = fabs((double)values[k] - (double)((float)q[k] * scale));
-        worst = e > worst ? e : worst;
-    }
-    return worst;
+    float e = quantize(to, values, n, 1.0f / mean, mean, 1);
+    *worst = e > *worst ? e : *worst;
 }
 
-static bool pack_halves(struct packing *k, size_t n_rows, struct room *room, double *worst,
+static bool not_finite(const struct source_tensor *t, uint64_t row, struct bitnet_error *err)
+{
+    return fail(err, BITNET_BAD, "tensor '%s', row %llu: a value is not finite", t->origin,
+                (unsigned long long)row);
+}
+
+static bool pack_halves(struct packing *k, size_t n_rows, struct room *room, float *worst,
                         struct bitnet_error *err)
 {
     size_t n = n_rows * k->t->n_cols;
     for (size_t i = 0; i < n; i++) {
         float v = room->rows.values[i];
         room->halves[i] = f32_to_f16(v);
-        double e = fabs((double)v - (double)f16_to_f32(room->halves[i]));
+        float e = fabsf(v - f16_to_f32(room->halves[i]));
         if (!isfinite(e))
             return fail(err, BITNET_BAD, "tensor '%s': %g does not fit f16: use --head i8",
                         k->t->origin, (double)v);
@@ -203,7 +181,7 @@ static bool pack_halves(struct packing *k, size_t n_rows, struct room *room, dou
 
 /* Real floats: masters, embeddings, heads. */
 static bool pack_floats(struct packing *k, uint64_t block, size_t n_rows, struct room *room,
-                        double *worst, struct bitnet_error *err)
+                        float *worst, struct bitnet_error *err)
 {
     const struct plan *p = k->plan;
     size_t n = k->t->n_cols, n_groups = (n + RUN - 1) / RUN;
@@ -214,20 +192,17 @@ static bool pack_floats(struct packing *k, uint64_t block, size_t n_rows, struct
     for (size_t r = 0; r < n_rows; r++) {
         const float *v = room->rows.values + r * n;
         int8_t *q = room->packed + r * n;
-        if (!finite_row(v, n, k->t, block * BLOCK_ROWS + r, err))
-            return false;
+        if (!floats_finite(v, n))
+            return not_finite(k->t, block * BLOCK_ROWS + r, err);
         if (k->t->absmean) {
             quantize_absmean(q, v, n, p->level, worst);
         } else if (p->encoding == ENC_I8) {
-            float scale = quantize_run(q, v, n, q_max, false);
-            k->row_scales[block * BLOCK_ROWS + r] = scale;
-            *worst = worst_of(v, q, scale, n, *worst);
+            k->row_scales[block * BLOCK_ROWS + r] = quantize_run(q, v, n, q_max, false, worst);
         }
         for (size_t c = 0, g = 0; c < n && p->scale == SCALE_GROUP; c += RUN, g++) {
             size_t n_run = n - c < RUN ? n - c : RUN;
-            float scale = quantize_run(q + c, v + c, n_run, q_max, true);
+            float scale = quantize_run(q + c, v + c, n_run, q_max, true, worst);
             room->scales[r * n_groups + g] = f32_to_f16(scale);
-            *worst = worst_of(v + c, q + c, scale, n_run, *worst);
         }
     }
     if (p->encoding == ENC_F16) {
@@ -275,9 +250,10 @@ static bool write_gain(struct blocks *b, const struct source_tensor *t, struct b
 {
     struct room *room = &b->rooms[0];
     size_t n = t->n_cols;
-    if (!b->source->read(b->source, t, 0, 1, &room->rows, err) ||
-        !finite_row(room->rows.values, n, t, 0, err))
+    if (!b->source->read(b->source, t, 0, 1, &room->rows, err))
         return false;
+    if (!floats_finite(room->rows.values, n))
+        return not_finite(t, 0, err);
     uint8_t *bytes = (uint8_t *)room->halves; /* holds 32 bytes a column */
     for (size_t k = 0; k < n; k++)
         store_f32(bytes + 4 * k, room->rows.values[k]);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/quantize.h"
+
 static const uint8_t POWER_OF_3[5] = {1, 3, 9, 27, 81};
 
 /* n digits number `digit` of n bytes, as -1..1 */
@@ -113,24 +115,6 @@ static void q4_0(int8_t *to, float *scale, const uint8_t *b)
     *scale = f16_to_f32(load_u16(b));
 }
 
-static void f32(float *to, const uint8_t *b, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] = load_f32(b + 4 * i);
-}
-
-static void f16(float *to, const uint8_t *b, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] = f16_to_f32(load_u16(b + 2 * i));
-}
-
-static void bf16(float *to, const uint8_t *b, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] = bf16_to_f32(load_u16(b + 2 * i));
-}
-
 /* f16 d, 32 int8 */
 static void q8_0(float *to, const uint8_t *b, size_t n)
 {
@@ -182,9 +166,9 @@ static void q6_k(float *to, const uint8_t *b, size_t n)
 
 static const struct gguf_type TYPES[] = {
     /* name, id, items, bytes, prefix, code_max, group */
-    {"F32", 0, 1, 4, 0, 0, 0, NULL, f32},
-    {"F16", 1, 1, 2, 0, 0, 0, NULL, f16},
-    {"BF16", 30, 1, 2, 0, 0, 0, NULL, bf16},
+    {"F32", 0, 1, 4, 0, 0, 0, NULL, floats_from_f32},
+    {"F16", 1, 1, 2, 0, 0, 0, NULL, floats_from_f16},
+    {"BF16", 30, 1, 2, 0, 0, 0, NULL, floats_from_bf16},
     {"Q8_0", 8, 32, 34, 0, 0, 0, NULL, q8_0},
     {"Q4_K", 12, 256, 144, 0, 0, 0, NULL, q4_k},
     {"Q6_K", 14, 256, 210, 0, 0, 0, NULL, q6_k},
@@ -267,13 +251,24 @@ void i2s_range(enum i2s_layout l, uint64_t row, uint64_t n_rows, uint64_t n_cols
     *n_bytes = (end - first) * (unit / 4);
 }
 
-/* n codes of one quarter of a block; the result is 3 when one of them was. */
-static int quarter(int8_t *to, const uint8_t *bytes, size_t n, unsigned shift)
+/* n codes of one quarter of a block, -1..1 each; not 0 when one of them was 3. Eight bytes at a
+ * time: bits that a shift brings from the neighbour are masked away, and subtracting one from a
+ * byte with its top bit set never borrows. */
+static uint64_t quarter(int8_t *to, const uint8_t *bytes, size_t n, unsigned shift)
 {
-    int worst = 0;
-    for (size_t m = 0; m < n; m++) {
-        int code = bytes[m] >> shift & 3;
-        to[m] = (int8_t)(code - 1);
+    const uint64_t threes = 0x0303030303030303, ones = 0x0101010101010101, tops = ones << 7;
+    uint64_t worst = 0, word;
+    size_t m = 0;
+    for (; m + 8 <= n; m += 8) {
+        memcpy(&word, bytes + m, 8);
+        word = word >> shift & threes;
+        worst |= word & word >> 1 & ones;
+        word = ((word | tops) - ones) ^ tops;
+        memcpy(to + m, &word, 8);
+    }
+    for (; m < n; m++) {
+        unsigned code = bytes[m] >> shift & 3;
+        to[m] = (int8_t)((int)code - 1);
         worst |= code & code >> 1;
     }
     return worst;
@@ -284,7 +279,7 @@ bool i2s_decode(enum i2s_layout l, const uint8_t *raw, uint64_t row, size_t n_ro
 {
     uint64_t end = (row + n_rows) * n_cols, i = row * n_cols;
     uint64_t unit = l == I2S_128 ? 128 : 64, first = i / unit * unit;
-    int worst = 0;
+    uint64_t worst = 0;
     for (size_t r = 0; l == I2S_4ROW && r < n_rows; r++) {
         uint64_t four = (row + r) / 4 - row / 4;
         worst |= quarter(codes + r * n_cols, raw + four * n_cols, n_cols,

@@ -10,6 +10,7 @@
 
 #include "kernels/layout.h"
 #include "tools/hf_config.h"
+#include "tools/quantize.h"
 #include "tools/safetensors.h"
 #include "tools/vocab.h"
 
@@ -36,10 +37,12 @@ struct hf {
 
 static void to_floats(float *to, const uint8_t *raw, enum dtype d, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        to[i] = d == DTYPE_F32   ? load_f32(raw + 4 * i)
-                : d == DTYPE_F16 ? f16_to_f32(load_u16(raw + 2 * i))
-                                 : bf16_to_f32(load_u16(raw + 2 * i));
+    if (d == DTYPE_F32)
+        floats_from_f32(to, raw, n);
+    else if (d == DTYPE_F16)
+        floats_from_f16(to, raw, n);
+    else
+        floats_from_bf16(to, raw, n);
 }
 
 static bool is_float(enum dtype d)

@@ -1,0 +1,112 @@
+/* quantize.c: see quantize.h. */
+#include "tools/quantize.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { RUN = 32 };
+
+static size_t run_at(size_t i, size_t n)
+{
+    return n - i < RUN ? n - i : RUN;
+}
+
+void floats_from_f32(float *to, const uint8_t *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = load_f32(from + 4 * i);
+}
+
+void floats_from_bf16(float *to, const uint8_t *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = bf16_to_f32(load_u16(from + 2 * i));
+}
+
+/* A half's bits, moved to where a float has its own, are the value over 2^112: exact for
+ * subnormals too. Only infinities and NaNs come out wrong, and runs that hold one are done again. */
+void floats_from_f16(float *to, const uint8_t *from, size_t n)
+{
+    for (size_t i = 0; i < n; i += RUN) {
+        size_t n_run = run_at(i, n);
+        uint16_t half[RUN] = {0};
+        uint32_t bits[RUN];
+        float value[RUN];
+        int n_special = 0;
+        for (size_t k = 0; k < n_run; k++)
+            half[k] = load_u16(from + 2 * (i + k));
+        for (size_t k = 0; k < RUN; k++) {
+            bits[k] = (uint32_t)(half[k] & 0x7fff) << 13;
+            n_special += (half[k] & 0x7c00) == 0x7c00;
+        }
+        memcpy(value, bits, sizeof value);
+        for (size_t k = 0; k < RUN; k++)
+            value[k] *= 0x1p112f;
+        memcpy(bits, value, sizeof value);
+        for (size_t k = 0; k < RUN; k++)
+            bits[k] |= (uint32_t)(half[k] & 0x8000) << 16;
+        memcpy(to + i, bits, n_run * sizeof *to);
+        for (size_t k = 0; n_special && k < n_run; k++)
+            to[i + k] = f16_to_f32(half[k]);
+    }
+}
+
+bool floats_finite(const float *values, size_t n)
+{
+    float lanes[RUN] = {0}, sum = 0;
+    for (size_t i = 0; i < n; i += RUN) {
+        float v[RUN] = {0};
+        memcpy(v, values + i, run_at(i, n) * sizeof *v);
+        for (size_t k = 0; k < RUN; k++)
+            lanes[k] += v[k] * 0.0f; /* NAN for any that is not finite */
+    }
+    for (size_t k = 0; k < RUN; k++)
+        sum += lanes[k];
+    return sum == 0;
+}
+
+float floats_most(const float *values, size_t n)
+{
+    float lanes[RUN] = {0}, most = 0;
+    for (size_t i = 0; i < n; i += RUN) {
+        float v[RUN] = {0};
+        memcpy(v, values + i, run_at(i, n) * sizeof *v);
+        for (size_t k = 0; k < RUN; k++)
+            lanes[k] = fabsf(v[k]) > lanes[k] ? fabsf(v[k]) : lanes[k];
+    }
+    for (size_t k = 0; k < RUN; k++)
+        most = lanes[k] > most ? lanes[k] : most;
+    return most;
+}
+
+float quantize(int8_t *to, const float *values, size_t n, float inverse, float scale, int q_max)
+{
+    /* Adding 1.5 * 2^23 leaves a float no bits below one, so it rounds half to even. */
+    const float magic = 12582912.0f, limit = (float)q_max;
+    float lanes[RUN] = {0}, worst = 0;
+    for (size_t i = 0; i < n; i += RUN) {
+        size_t n_run = run_at(i, n);
+        float v[RUN] = {0}, q[RUN];
+        int32_t whole[RUN];
+        int8_t code[RUN];
+        memcpy(v, values + i, n_run * sizeof *v);
+        for (size_t k = 0; k < RUN; k++) {
+            float x = v[k] * inverse;
+            x = x > limit ? limit : x;
+            x = x < -limit ? -limit : x;
+            q[k] = x + magic - magic;
+        }
+        for (size_t k = 0; k < RUN; k++) {
+            float e = fabsf(v[k] - q[k] * scale);
+            lanes[k] = e > lanes[k] ? e : lanes[k];
+        }
+        for (size_t k = 0; k < RUN; k++)
+            whole[k] = (int32_t)q[k];
+        for (size_t k = 0; k < RUN; k++)
+            code[k] = (int8_t)whole[k];
+        memcpy(to + i, code, n_run);
+    }
+    for (size_t k = 0; k < RUN; k++)
+        worst = lanes[k] > worst ? lanes[k] : worst;
+    return worst;
+}
