@@ -17,9 +17,8 @@
 #include "kernels/ternary.h"
 
 enum {
-    FUSED_TOK = 16,  /* up to here unpacked into registers, for SLICE_TOK at a time */
-    SLICE_TOK = 4,
-    TILE_TOK = 6,    /* above: a block unpacked into scratch, by 6 tokens */
+    FUSED_TOK = 4,   /* up to here lines are unpacked into registers, */
+    TILE_TOK = 6,    /* above, a block into scratch, for so many tokens at a time */
     CHUNK_TOK = 512, /* tokens whose sums of activations are kept */
     T2_LINES = 16, T2_PAIR_LINES = 8, T1_6_LINES = 12, TILE_STEPS = 64, /* between folds */
 };
@@ -36,10 +35,15 @@ INLINE __m256i load(const uint8_t *p)
     return _mm256_loadu_si256((const __m256i *)p);
 }
 
-/* acc + codes * q, pairwise */
+/* acc + codes * q, pairwise. Not the intrinsics: gcc 12 moves all products in front of the sums,
+ * runs out of registers and takes twice as long. */
 INLINE __m256i mul_add(__m256i acc, __m256i codes, __m256i q)
 {
-    return _mm256_add_epi16(acc, _mm256_maddubs_epi16(codes, q));
+    __m256i pairs;
+    __asm__("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0"
+            : "+x"(acc), "=&x"(pairs)
+            : "x"(codes), "x"(q));
+    return acc;
 }
 
 /* acc + the pairs of an int16 sum, each times scale */
@@ -204,14 +208,14 @@ static void t2_pair(const struct matmul *m, const struct runs *r, const size_t b
 }
 
 /* n lines of a block times nt tokens. */
-INLINE void lines_tile(__m256i isum[SLICE_TOK][2], const uint8_t *w, const int8_t *q,
+INLINE void lines_tile(__m256i isum[FUSED_TOK][2], const uint8_t *w, const int8_t *q,
                        size_t q_stride, size_t n, const bool trits, const int nt)
 {
     const int n_fields = trits ? 5 : 4;
     for (size_t i = 0; i < n;) {
         const size_t most = trits ? T1_6_LINES : T2_LINES;
         size_t end = n - i < most ? n : i + most;
-        __m256i acc[SLICE_TOK][2];
+        __m256i acc[FUSED_TOK][2];
         UNROLL for (int t = 0; t < nt; t++) { acc[t][0] = acc[t][1] = _mm256_setzero_si256(); }
         for (; i < end; i++, w += 64, q += 4 * n_fields) {
             prefetch(w);
@@ -237,52 +241,46 @@ INLINE void lines_tile(__m256i isum[SLICE_TOK][2], const uint8_t *w, const int8_
     }
 }
 
-/* One block times nt tokens from t0 on, straight from the packed lines. */
-INLINE void fused_tile(const struct matmul *m, const struct runs *r, size_t block, size_t t0,
+/* One block times all nt tokens, straight from the packed lines. */
+INLINE void fused_tile(const struct matmul *m, const struct runs *r, size_t block,
                        const bool trits, const int nt)
 {
     const struct activations *x = m->x;
-    const int8_t *q = x->q + t0 * x->q_stride;
     const uint8_t *base = m->w->lines + block * r->block_bytes;
-    __m256 total[SLICE_TOK][2];
+    __m256 total[FUSED_TOK][2];
     UNROLL for (int t = 0; t < nt; t++) { total[t][0] = total[t][1] = _mm256_setzero_ps(); }
     for (size_t i = 0; i < r->n; i++) {
         size_t n = trits ? (r->n_cols + 19) / 20 : run_lines(r, i);
-        __m256i isum[SLICE_TOK][2];
+        __m256i isum[FUSED_TOK][2];
         UNROLL for (int t = 0; t < nt; t++)
         {
-            int32_t start = r->start[(t0 + (size_t)t) * r->n + i];
+            int32_t start = r->start[(size_t)t * r->n + i];
             isum[t][0] = isum[t][1] = _mm256_set1_epi32(start);
         }
-        lines_tile(isum, base + (trits ? 0 : run_offset(r, i)), q + i * r->cols, x->q_stride, n,
+        lines_tile(isum, base + (trits ? 0 : run_offset(r, i)), x->q + i * r->cols, x->q_stride, n,
                    trits, nt);
         UNROLL for (int t = 0; t < nt; t++)
         {
-            float scale = run_act_scale(r, x, t0 + (size_t)t, i);
+            float scale = run_act_scale(r, x, (size_t)t, i);
             total[t][0] = add_run(total[t][0], isum[t][0], r, base, i, 0, scale);
             total[t][1] = add_run(total[t][1], isum[t][1], r, base, i, 1, scale);
         }
     }
     UNROLL for (int t = 0; t < nt; t++)
     {
-        store(m, block, t0 + (size_t)t, 0, total[t][0]);
-        store(m, block, t0 + (size_t)t, 1, total[t][1]);
+        store(m, block, (size_t)t, 0, total[t][0]);
+        store(m, block, (size_t)t, 1, total[t][1]);
     }
 }
 
-/* All tokens, in slices as even as can be. */
 INLINE void fused_block(const struct matmul *m, const struct runs *r, size_t block,
                         const bool trits)
 {
-    size_t n_tok = m->x->n_tok, n_slices = (n_tok + SLICE_TOK - 1) / SLICE_TOK;
-    for (size_t t = 0, nt; t < n_tok; t += nt, n_slices--) {
-        nt = (n_tok - t + n_slices - 1) / n_slices;
-        switch (nt) {
-        case 1: fused_tile(m, r, block, t, trits, 1); break;
-        case 2: fused_tile(m, r, block, t, trits, 2); break;
-        case 3: fused_tile(m, r, block, t, trits, 3); break;
-        default: fused_tile(m, r, block, t, trits, 4); break;
-        }
+    switch (m->x->n_tok) {
+    case 1: fused_tile(m, r, block, trits, 1); break;
+    case 2: fused_tile(m, r, block, trits, 2); break;
+    case 3: fused_tile(m, r, block, trits, 3); break;
+    default: fused_tile(m, r, block, trits, 4); break;
     }
 }
 
@@ -359,19 +357,22 @@ INLINE void gemm_tile(const struct matmul *m, const struct runs *r, const uint8_
     }
 }
 
+/* An unpacked block times n tokens from t0 on, in slices as even as can be. */
 static void gemm_block(const struct matmul *m, const struct runs *r, const uint8_t *codes,
                        size_t block, size_t t0, size_t n)
 {
-    size_t t = 0;
-    for (; t + TILE_TOK <= n; t += TILE_TOK)
-        gemm_tile(m, r, codes, block, t0 + t, r->start + t * r->n, TILE_TOK);
-    const int32_t *start = r->start + t * r->n;
-    switch (n - t) {
-    case 1: gemm_tile(m, r, codes, block, t0 + t, start, 1); break;
-    case 2: gemm_tile(m, r, codes, block, t0 + t, start, 2); break;
-    case 3: gemm_tile(m, r, codes, block, t0 + t, start, 3); break;
-    case 4: gemm_tile(m, r, codes, block, t0 + t, start, 4); break;
-    case 5: gemm_tile(m, r, codes, block, t0 + t, start, 5); break;
+    size_t n_slices = (n + TILE_TOK - 1) / TILE_TOK;
+    for (size_t t = 0, nt; t < n; t += nt, n_slices--) {
+        nt = (n - t + n_slices - 1) / n_slices;
+        const int32_t *start = r->start + t * r->n;
+        switch (nt) {
+        case 1: gemm_tile(m, r, codes, block, t0 + t, start, 1); break;
+        case 2: gemm_tile(m, r, codes, block, t0 + t, start, 2); break;
+        case 3: gemm_tile(m, r, codes, block, t0 + t, start, 3); break;
+        case 4: gemm_tile(m, r, codes, block, t0 + t, start, 4); break;
+        case 5: gemm_tile(m, r, codes, block, t0 + t, start, 5); break;
+        default: gemm_tile(m, r, codes, block, t0 + t, start, 6); break;
+        }
     }
 }
 

@@ -320,20 +320,22 @@ INLINE void gemm_tile(const struct matmul *m, const struct runs *r, const uint8_
     }
 }
 
-/* Four blocks, unpacked, times n tokens from t0 on. */
+/* Four unpacked blocks times n tokens from t0 on, in slices as even as can be. */
 static void gemm_blocks(const struct matmul *m, const struct runs *r, const uint8_t *codes,
                         const size_t block[TILE_BLOCKS], size_t t0, size_t n)
 {
-    size_t t = 0;
-    for (; t + TILE_TOK <= n; t += TILE_TOK)
-        gemm_tile(m, r, codes, block, t0 + t, r->start + t * r->n, TILE_TOK);
-    const int32_t *start = r->start + t * r->n;
-    switch (n - t) {
-    case 1: gemm_tile(m, r, codes, block, t0 + t, start, 1); break;
-    case 2: gemm_tile(m, r, codes, block, t0 + t, start, 2); break;
-    case 3: gemm_tile(m, r, codes, block, t0 + t, start, 3); break;
-    case 4: gemm_tile(m, r, codes, block, t0 + t, start, 4); break;
-    case 5: gemm_tile(m, r, codes, block, t0 + t, start, 5); break;
+    size_t n_slices = (n + TILE_TOK - 1) / TILE_TOK;
+    for (size_t t = 0, nt; t < n; t += nt, n_slices--) {
+        nt = (n - t + n_slices - 1) / n_slices;
+        const int32_t *start = r->start + t * r->n;
+        switch (nt) {
+        case 1: gemm_tile(m, r, codes, block, t0 + t, start, 1); break;
+        case 2: gemm_tile(m, r, codes, block, t0 + t, start, 2); break;
+        case 3: gemm_tile(m, r, codes, block, t0 + t, start, 3); break;
+        case 4: gemm_tile(m, r, codes, block, t0 + t, start, 4); break;
+        case 5: gemm_tile(m, r, codes, block, t0 + t, start, 5); break;
+        default: gemm_tile(m, r, codes, block, t0 + t, start, 6); break;
+        }
     }
 }
 
