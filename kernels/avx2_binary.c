@@ -1,0 +1,332 @@
+/* avx2_binary.c: binary weights x integer activations with AVX2: sums of four activations are
+ * looked up in tables, for one token and for many.
+ *
+ * Four weights of one row are a nibble, and four activations have only 16 sums of a subset. A
+ * line (layout.h) holds in 16-byte lane j the bytes of all 16 rows for columns j, j+4, ..., j+28,
+ * so one vpshufb with one table per lane looks up 32 nibbles: 128 weights without a
+ * multiplication, where vpmaddubsw after its masks and shifts takes 32.
+ *
+ *     code 0 or 1:  value = 2*code - 1,  so  sum = 2 * sum(code*q) - sum(q)
+ *     T(n) = sum over set bits f of q[f]  minus  sum of negative q[f]     0 <= T <= sum |q|
+ *     sum over the nibbles of T = sum(code*q) + sum(negative parts)
+ *     sum = 2 * sum(T) - sum|q|           start every accumulator at -sum|q|: no correction
+ *
+ * |q| <= 127: T <= 508 is kept as 16*high + low, low <= 15, high <= 31, in two tables, and both
+ * are added up as bytes. |q| <= 7: T <= 28 fits one table. Signs: T counts the equal bits of four,
+ * so one lookup is xnor and popcount in one (Mula's popcount by vpshufb, with the xnor inside).
+ *
+ * range: lane by lane a line adds two nibbles to a byte. Wide: low goes over both halves of a
+ * line, 4 lines * 4 * 15 = 240; high has a byte for each half, 4 * 2 * 31 = 248. Narrow: two bytes
+ * too, int4 4 * 2 * 28 = 224, int2 and sign 16 * 2 * 4 = 128. A segment of four lines sums up to
+ * 128 * 127 = 16256 in a row, so four of them fit 16 bits, sixteen bits go to 32 then. */
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/runs.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+enum { PREFETCH = 4096 }; /* bytes ahead */
+enum { BATCH_TOKENS = 8, MAX_BLOCKS = 4, CUT_LINES = 16 };
+
+/* One token: its tables. */
+struct token {
+    const uint8_t *tables; /* [n_lines][2 nibbles][low, high][64]; narrow: [n_lines][2][64] */
+    const int32_t *start;  /* [n_runs] minus sum |q| */
+    const float *scale;    /* [n_runs] */
+};
+
+/* As assembly, because gcc would reassociate the sums and run out of registers. */
+ALWAYS_INLINE __m256i add8(__m256i acc, __m256i x)
+{
+    __asm__("vpaddb %1, %0, %0" : "+x"(acc) : "x"(x));
+    return acc;
+}
+
+/* T of four activations: pair01 and pair23 hold q[0..3] in all words, lift minus the negatives. */
+ALWAYS_INLINE __m256i subset_sums(int16_t pair01, int16_t pair23, int32_t lift)
+{
+    const __m256i bits01 = _mm256_setr_epi16(0x000, 0x001, 0x100, 0x101, 0x000, 0x001, 0x100,
+                                             0x101, 0x000, 0x001, 0x100, 0x101, 0x000, 0x001,
+                                             0x100, 0x101);
+    const __m256i bits23 = _mm256_setr_epi16(0x000, 0x000, 0x000, 0x000, 0x001, 0x001, 0x001,
+                                             0x001, 0x100, 0x100, 0x100, 0x100, 0x101, 0x101,
+                                             0x101, 0x101);
+    const __m256i a = _mm256_maddubs_epi16(bits01, _mm256_set1_epi16(pair01));
+    const __m256i b = _mm256_maddubs_epi16(bits23, _mm256_set1_epi16(pair23));
+    return _mm256_add_epi16(_mm256_add_epi16(a, b), _mm256_set1_epi16((int16_t)lift));
+}
+
+/* Words of two tables -> bytes, one table per lane. */
+ALWAYS_INLINE __m256i join(__m256i a, __m256i b)
+{
+    return _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xd8);
+}
+
+/* The tables of one line; returns sum of max(-q, 0), in parts. */
+ALWAYS_INLINE __m256i make_tables(uint8_t *table, const int8_t *q, bool wide)
+{
+    /* column 4f+j comes fourth by fourth; the table of lane j wants its q[f] side by side */
+    const __m256i sides = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    const __m256i zero = _mm256_setzero_si256(), ones = _mm256_set1_epi8(1);
+    const __m256i x = _mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)q), sides);
+    const __m256i negative = _mm256_max_epi8(_mm256_sub_epi8(zero, x), zero);
+    const __m256i lift =
+        _mm256_madd_epi16(_mm256_maddubs_epi16(negative, ones), _mm256_set1_epi16(1));
+    int32_t lifts[8];
+    int16_t pairs[16];
+    _mm256_storeu_si256((__m256i *)lifts, lift);
+    _mm256_storeu_si256((__m256i *)pairs, x);
+    for (int i = 0; i < 4; i++) { /* nibble i / 2, lanes of half i % 2 */
+        const int n = 2 * i;
+        const __m256i a = subset_sums(pairs[2 * n], pairs[2 * n + 1], lifts[n]);
+        const __m256i b = subset_sums(pairs[2 * n + 2], pairs[2 * n + 3], lifts[n + 1]);
+        uint8_t *to = table + (wide ? 128 : 64) * (i / 2) + 32 * (i % 2);
+        if (!wide) {
+            _mm256_store_si256((__m256i *)to, join(a, b));
+            continue;
+        }
+        const __m256i low = _mm256_set1_epi16(15);
+        _mm256_store_si256((__m256i *)to,
+                           join(_mm256_and_si256(a, low), _mm256_and_si256(b, low)));
+        _mm256_store_si256((__m256i *)(to + 64),
+                           join(_mm256_srli_epi16(a, 4), _mm256_srli_epi16(b, 4)));
+    }
+    return lift;
+}
+
+/* Tables, starts and scales of token t, at `at`; returns the end. */
+static uint8_t *make_token(struct token *x, const struct matmul *m, const struct runs *u, size_t t,
+                           uint8_t *at, bool wide)
+{
+    const size_t line_bytes = wide ? 256 : 128;
+    const int8_t *q = m->x->q + t * m->x->q_stride;
+    int32_t *start = (int32_t *)(at + u->n_lines * line_bytes);
+    float *scale = (float *)(start + u->n_runs);
+    *x = (struct token){at, start, scale};
+    for (size_t i = 0, line = 0; i < u->n_runs; i++) {
+        __m256i lift = _mm256_setzero_si256();
+        for (size_t end = line + u->run_lines; line < end && line < u->n_lines; line++)
+            lift = _mm256_add_epi32(lift, make_tables(at + line * line_bytes, q + 32 * line, wide));
+        __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(lift), _mm256_extracti128_si256(lift, 1));
+        sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+        sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
+        start[i] = -(run_sum(m, u, t, i) + 2 * _mm_cvtsi128_si32(sum)); /* sum |q| */
+        scale[i] = run_scale(m, u, t, i);
+    }
+    size_t n_bytes = u->n_lines * line_bytes + u->n_runs * 8;
+    return at + (n_bytes + 63) / 64 * 64;
+}
+
+/* A few lines of up to four blocks, cut into nibbles, for all tokens of a batch. */
+struct nibbles {
+    _Alignas(32) uint8_t even[CUT_LINES][2][MAX_BLOCKS][32], odd[CUT_LINES][2][MAX_BLOCKS][32];
+};
+
+ALWAYS_INLINE void cut_nibbles(struct nibbles *to, const uint8_t *p[MAX_BLOCKS], size_t n, int nb)
+{
+    const __m256i nibble = _mm256_set1_epi8(15);
+    for (size_t i = 0; i < n; i++)
+#pragma GCC unroll 4
+        for (int b = 0; b < MAX_BLOCKS; b++)
+            if (b < nb) {
+                _mm_prefetch((const char *)p[b] + PREFETCH, _MM_HINT_T0);
+#pragma GCC unroll 2
+                for (int h = 0; h < 2; h++) {
+                    const __m256i w = _mm256_loadu_si256((const __m256i *)(p[b] + 32 * h));
+                    const __m256i odd = _mm256_srli_epi16(w, 4);
+                    _mm256_store_si256((__m256i *)to->even[i][h][b], _mm256_and_si256(w, nibble));
+                    _mm256_store_si256((__m256i *)to->odd[i][h][b], _mm256_and_si256(odd, nibble));
+                }
+                p[b] += LINE_BYTES;
+            }
+}
+
+ALWAYS_INLINE __m256i load(const uint8_t *p)
+{
+    return _mm256_load_si256((const __m256i *)p);
+}
+
+/* Sums of nb blocks in bytes: of the low tables, over both halves of a line, and of the high (or
+ * only) tables, by half. */
+struct byte_sums {
+    __m256i low[MAX_BLOCKS], high[MAX_BLOCKS][2];
+};
+
+/* Adds n lines times one token. */
+ALWAYS_INLINE void look_up(struct byte_sums *sum, const struct nibbles *w, const uint8_t *table,
+                           size_t n, int nb, bool wide)
+{
+    for (size_t i = 0; i < n; i++, table += wide ? 256 : 128)
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            const uint8_t *at = table + 32 * h, *high = at + (wide ? 64 : 0);
+            const __m256i low0 = load(at), low1 = load(at + 128);
+            const __m256i high0 = load(high), high1 = load(high + (wide ? 128 : 64));
+#pragma GCC unroll 4
+            for (int b = 0; b < MAX_BLOCKS; b++)
+                if (b < nb) {
+                    const __m256i even = load(w->even[i][h][b]), odd = load(w->odd[i][h][b]);
+                    if (wide) {
+                        sum->low[b] = add8(sum->low[b], _mm256_shuffle_epi8(low0, even));
+                        sum->low[b] = add8(sum->low[b], _mm256_shuffle_epi8(low1, odd));
+                    }
+                    sum->high[b][h] = add8(sum->high[b][h], _mm256_shuffle_epi8(high0, even));
+                    sum->high[b][h] = add8(sum->high[b][h], _mm256_shuffle_epi8(high1, odd));
+                }
+        }
+}
+
+/* The bytes of block b as 16 sums of 16 bits, one for each row. */
+ALWAYS_INLINE __m256i by_rows(const struct byte_sums *sum, int b, bool wide)
+{
+    const __m256i weight = _mm256_set1_epi8(wide ? 16 : 1), zero = _mm256_setzero_si256();
+    const __m256i *high = sum->high[b];
+    __m256i r0 = _mm256_maddubs_epi16(_mm256_unpacklo_epi8(high[0], high[1]), weight);
+    __m256i r8 = _mm256_maddubs_epi16(_mm256_unpackhi_epi8(high[0], high[1]), weight);
+    if (wide) {
+        r0 = _mm256_add_epi16(r0, _mm256_unpacklo_epi8(sum->low[b], zero));
+        r8 = _mm256_add_epi16(r8, _mm256_unpackhi_epi8(sum->low[b], zero));
+    }
+    return _mm256_add_epi16(_mm256_permute2x128_si256(r0, r8, 0x20),
+                            _mm256_permute2x128_si256(r0, r8, 0x31));
+}
+
+/* What one token has of a few blocks: rows 0..7 and 8..15 of each. */
+struct totals {
+    __m256 acc[MAX_BLOCKS][2];
+    __m256i isum[MAX_BLOCKS][2];
+};
+
+/* isum += the segment's lines times one token. */
+ALWAYS_INLINE void add_segment(struct totals *to, const struct nibbles *w, const uint8_t *table,
+                               size_t n, int nb, bool wide)
+{
+    struct byte_sums sum;
+#pragma GCC unroll 4
+    for (int b = 0; b < MAX_BLOCKS; b++)
+        sum.low[b] = sum.high[b][0] = sum.high[b][1] = _mm256_setzero_si256();
+    look_up(&sum, w, table, n, nb, wide);
+#pragma GCC unroll 4
+    for (int b = 0; b < MAX_BLOCKS; b++)
+        if (b < nb) {
+            const __m256i rows = by_rows(&sum, b, wide);
+            const __m256i r0 = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(rows));
+            const __m256i r8 = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(rows, 1));
+            to->isum[b][0] = _mm256_add_epi32(to->isum[b][0], r0);
+            to->isum[b][1] = _mm256_add_epi32(to->isum[b][1], r8);
+        }
+}
+
+/* acc += (float)(start + 2 * isum) * (d * a); isum is ready for the next run. */
+ALWAYS_INLINE void end_run(struct totals *to, const __m256 d[MAX_BLOCKS][2], int32_t start,
+                           float a, int nb)
+{
+    for (int i = 0; i < 2 * nb; i++) {
+        const int b = i / 2, h = i % 2;
+        const __m256i twice = _mm256_slli_epi32(to->isum[b][h], 1);
+        const __m256 sum = _mm256_cvtepi32_ps(_mm256_add_epi32(twice, _mm256_set1_epi32(start)));
+        const __m256 scale = _mm256_mul_ps(d[b][h], _mm256_set1_ps(a));
+        to->acc[b][h] = _mm256_add_ps(to->acc[b][h], _mm256_mul_ps(sum, scale));
+        to->isum[b][h] = _mm256_setzero_si256();
+    }
+}
+
+/* y of block b and token t, given the sums of its runs. */
+ALWAYS_INLINE void finish(const struct matmul *m, size_t b, size_t t, const __m256 acc[2])
+{
+    const struct matrix *w = m->w;
+    for (size_t h = 0; h < 2; h++) {
+        const size_t row = b * BLOCK_ROWS + 8 * h;
+        __m256 scale = _mm256_set1_ps(w->scale_kind == SCALE_TENSOR ? w->scale[0] : 1.0f);
+        if (w->scale_kind == SCALE_ROW)
+            scale = _mm256_loadu_ps(w->scale + row);
+        scale = _mm256_mul_ps(scale, _mm256_set1_ps(token_scale(m, t)));
+        _mm256_storeu_ps(m->y + t * m->y_stride + row, _mm256_mul_ps(acc[h], scale));
+    }
+}
+
+/* nb blocks, a stride apart from `block` on, times nt tokens, x[0] being token t0; bytes are
+ * flushed every `segment` lines. */
+ALWAYS_INLINE void table_blocks(const struct matmul *m, const struct runs *u,
+                                const struct token *x, size_t t0, size_t nt, size_t block,
+                                size_t stride, size_t segment, int nb, bool wide)
+{
+    const uint8_t *p[MAX_BLOCKS], *scales[MAX_BLOCKS];
+    __m256 d[MAX_BLOCKS][2];
+    struct totals totals[BATCH_TOKENS];
+    struct nibbles w;
+    memset(totals, 0, nt * sizeof *totals);
+    for (int b = 0; b < nb; b++) {
+        scales[b] = p[b] = m->w->lines + (block + (size_t)b * stride) * u->block_bytes;
+        d[b][0] = d[b][1] = _mm256_set1_ps(1.0f);
+    }
+    size_t line = 0;
+    for (size_t run = 0; run < u->n_runs; run++) {
+        const size_t g = run / u->group_runs, end = line + u->run_lines;
+        for (int b = 0; u->grouped && run % u->group_runs == 0 && b < nb; b++) {
+            if (g % 2 == 0)
+                scales[b] = p[b], p[b] += LINE_BYTES;
+            const __m128i *half = (const __m128i *)(scales[b] + 32 * (g % 2));
+            d[b][0] = _mm256_cvtph_ps(_mm_loadu_si128(half));
+            d[b][1] = _mm256_cvtph_ps(_mm_loadu_si128(half + 1));
+        }
+        while (line < end && line < u->n_lines) {
+            size_t n = (end < u->n_lines ? end : u->n_lines) - line;
+            n = n < segment ? n : segment;
+            cut_nibbles(&w, p, n, nb);
+            for (size_t t = 0; t < nt; t++)
+                add_segment(&totals[t], &w, x[t].tables + line * (wide ? 256 : 128), n, nb, wide);
+            line += n;
+        }
+        for (size_t t = 0; t < nt; t++)
+            end_run(&totals[t], d, x[t].start[run], x[t].scale[run], nb);
+    }
+    for (size_t t = 0; t < nt; t++)
+        for (int b = 0; b < nb; b++)
+            finish(m, block + (size_t)b * stride, t0 + t, totals[t].acc[b]);
+}
+
+/* All tokens, a batch at a time. The blocks come in four streams, each of which reads memory
+ * straight on: that is faster than one. */
+ALWAYS_INLINE void by_tables(const struct matmul *m, size_t segment, bool wide)
+{
+    const struct runs u = runs_of(m);
+    const size_t part = (m->block_end - m->block_begin) / MAX_BLOCKS;
+    struct token x[BATCH_TOKENS];
+    for (size_t t0 = 0, nt; t0 < m->x->n_tok; t0 += nt) {
+        uint8_t *at = m->scratch;
+        nt = m->x->n_tok - t0 < BATCH_TOKENS ? m->x->n_tok - t0 : BATCH_TOKENS;
+        for (size_t t = 0; t < nt; t++)
+            at = make_token(&x[t], m, &u, t0 + t, at, wide);
+        for (size_t b = m->block_begin; b < m->block_begin + part; b++)
+            table_blocks(m, &u, x, t0, nt, b, part, segment, MAX_BLOCKS, wide);
+        for (size_t b = m->block_begin + MAX_BLOCKS * part; b < m->block_end; b++)
+            table_blocks(m, &u, x, t0, nt, b, 0, segment, 1, wide);
+    }
+}
+
+static void by_wide_tables(const struct matmul *m)
+{
+    by_tables(m, 4, true);
+}
+
+static void by_narrow_tables(const struct matmul *m, size_t segment)
+{
+    by_tables(m, segment, false);
+}
+
+static void binary_i8(const struct matmul *m)
+{
+    if (m->x->kind == ACT_I8)
+        by_wide_tables(m);
+    else
+        by_narrow_tables(m, m->x->kind == ACT_I4 ? 4 : CUT_LINES);
+}
+
+void fill_avx2_binary(struct matrix_kernels *m)
+{
+    m->b1_i8 = binary_i8;
+    m->b1_sign = binary_i8; /* the same tables count equal bits */
+}
