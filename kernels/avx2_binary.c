@@ -124,22 +124,23 @@ struct nibbles {
     _Alignas(32) uint8_t even[CUT_LINES][2][MAX_BLOCKS][32], odd[CUT_LINES][2][MAX_BLOCKS][32];
 };
 
-ALWAYS_INLINE void cut_nibbles(struct nibbles *to, const uint8_t *p[MAX_BLOCKS], size_t n, int nb)
+ALWAYS_INLINE void cut_nibbles(struct nibbles *to, const uint8_t *const p[MAX_BLOCKS], size_t n,
+                               int nb)
 {
     const __m256i nibble = _mm256_set1_epi8(15);
     for (size_t i = 0; i < n; i++)
 #pragma GCC unroll 4
         for (int b = 0; b < MAX_BLOCKS; b++)
             if (b < nb) {
-                _mm_prefetch((const char *)p[b] + PREFETCH, _MM_HINT_T0);
+                const uint8_t *from = p[b] + LINE_BYTES * i;
+                _mm_prefetch((const char *)from + PREFETCH, _MM_HINT_T0);
 #pragma GCC unroll 2
                 for (int h = 0; h < 2; h++) {
-                    const __m256i w = _mm256_loadu_si256((const __m256i *)(p[b] + 32 * h));
+                    const __m256i w = _mm256_loadu_si256((const __m256i *)(from + 32 * h));
                     const __m256i odd = _mm256_srli_epi16(w, 4);
                     _mm256_store_si256((__m256i *)to->even[i][h][b], _mm256_and_si256(w, nibble));
                     _mm256_store_si256((__m256i *)to->odd[i][h][b], _mm256_and_si256(odd, nibble));
                 }
-                p[b] += LINE_BYTES;
             }
 }
 
@@ -154,10 +155,14 @@ struct byte_sums {
     __m256i low[MAX_BLOCKS], high[MAX_BLOCKS][2];
 };
 
-/* Adds n lines times one token. */
-ALWAYS_INLINE void look_up(struct byte_sums *sum, const struct nibbles *w, const uint8_t *table,
-                           size_t n, int nb, bool wide)
+/* Adds n lines times one token, from the nibbles w or, where w is NULL, straight from memory.
+ * Loops over blocks have a fixed end and an `if`, so that both gcc and clang unroll them
+ * completely and keep the sums in registers. */
+ALWAYS_INLINE void look_up(struct byte_sums *sum, const struct nibbles *w,
+                           const uint8_t *p[MAX_BLOCKS], const uint8_t *table, size_t n, int nb,
+                           bool wide)
 {
+    const __m256i nibble = _mm256_set1_epi8(15);
     for (size_t i = 0; i < n; i++, table += wide ? 256 : 128)
 #pragma GCC unroll 2
         for (int h = 0; h < 2; h++) {
@@ -167,7 +172,17 @@ ALWAYS_INLINE void look_up(struct byte_sums *sum, const struct nibbles *w, const
 #pragma GCC unroll 4
             for (int b = 0; b < MAX_BLOCKS; b++)
                 if (b < nb) {
-                    const __m256i even = load(w->even[i][h][b]), odd = load(w->odd[i][h][b]);
+                    __m256i even, odd;
+                    if (w) {
+                        even = load(w->even[i][h][b]), odd = load(w->odd[i][h][b]);
+                    } else {
+                        const uint8_t *from = p[b] + LINE_BYTES * i + 32 * h;
+                        const __m256i both = _mm256_loadu_si256((const __m256i *)from);
+                        even = _mm256_and_si256(both, nibble);
+                        odd = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
+                        if (h == 0)
+                            _mm_prefetch((const char *)from + PREFETCH, _MM_HINT_T0);
+                    }
                     if (wide) {
                         sum->low[b] = add8(sum->low[b], _mm256_shuffle_epi8(low0, even));
                         sum->low[b] = add8(sum->low[b], _mm256_shuffle_epi8(low1, odd));
@@ -199,37 +214,47 @@ struct totals {
     __m256i isum[MAX_BLOCKS][2];
 };
 
-/* isum += the segment's lines times one token. */
-ALWAYS_INLINE void add_segment(struct totals *to, const struct nibbles *w, const uint8_t *table,
-                               size_t n, int nb, bool wide)
+/* isum += twice the sums of T over the segment's lines. */
+ALWAYS_INLINE void add_segment(struct totals *to, const struct nibbles *w,
+                               const uint8_t *p[MAX_BLOCKS], const uint8_t *table, size_t n,
+                               int nb, bool wide)
 {
     struct byte_sums sum;
 #pragma GCC unroll 4
     for (int b = 0; b < MAX_BLOCKS; b++)
         sum.low[b] = sum.high[b][0] = sum.high[b][1] = _mm256_setzero_si256();
-    look_up(&sum, w, table, n, nb, wide);
+    look_up(&sum, w, p, table, n, nb, wide);
 #pragma GCC unroll 4
     for (int b = 0; b < MAX_BLOCKS; b++)
         if (b < nb) {
             const __m256i rows = by_rows(&sum, b, wide);
             const __m256i r0 = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(rows));
             const __m256i r8 = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(rows, 1));
-            to->isum[b][0] = _mm256_add_epi32(to->isum[b][0], r0);
-            to->isum[b][1] = _mm256_add_epi32(to->isum[b][1], r8);
+            to->isum[b][0] = _mm256_add_epi32(to->isum[b][0], _mm256_slli_epi32(r0, 1));
+            to->isum[b][1] = _mm256_add_epi32(to->isum[b][1], _mm256_slli_epi32(r8, 1));
         }
 }
 
-/* acc += (float)(start + 2 * isum) * (d * a); isum is ready for the next run. */
-ALWAYS_INLINE void end_run(struct totals *to, const __m256 d[MAX_BLOCKS][2], int32_t start,
-                           float a, int nb)
+/* The 16 scales of group g; every other group begins with a line of them, which *p stands at. */
+ALWAYS_INLINE void group_scale(__m256 d[2], const uint8_t **p, const uint8_t **scales, size_t g)
 {
-    for (int i = 0; i < 2 * nb; i++) {
-        const int b = i / 2, h = i % 2;
-        const __m256i twice = _mm256_slli_epi32(to->isum[b][h], 1);
-        const __m256 sum = _mm256_cvtepi32_ps(_mm256_add_epi32(twice, _mm256_set1_epi32(start)));
-        const __m256 scale = _mm256_mul_ps(d[b][h], _mm256_set1_ps(a));
-        to->acc[b][h] = _mm256_add_ps(to->acc[b][h], _mm256_mul_ps(sum, scale));
-        to->isum[b][h] = _mm256_setzero_si256();
+    if (g % 2 == 0)
+        *scales = *p, *p += LINE_BYTES;
+    const __m128i *half = (const __m128i *)(*scales + 32 * (g % 2));
+    d[0] = _mm256_cvtph_ps(_mm_loadu_si128(half));
+    d[1] = _mm256_cvtph_ps(_mm_loadu_si128(half + 1));
+}
+
+/* acc += (float)(start + isum) * (d * a); isum is ready for the next run. */
+ALWAYS_INLINE void end_run(__m256 acc[2], __m256i isum[2], const __m256 d[2], int32_t start,
+                           float a)
+{
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h++) {
+        const __m256 sum = _mm256_cvtepi32_ps(_mm256_add_epi32(isum[h], _mm256_set1_epi32(start)));
+        const __m256 scale = _mm256_mul_ps(d[h], _mm256_set1_ps(a));
+        acc[h] = _mm256_add_ps(acc[h], _mm256_mul_ps(sum, scale));
+        isum[h] = _mm256_setzero_si256();
     }
 }
 
@@ -248,10 +273,10 @@ ALWAYS_INLINE void finish(const struct matmul *m, size_t b, size_t t, const __m2
 }
 
 /* nb blocks, a stride apart from `block` on, times nt tokens, x[0] being token t0; bytes are
- * flushed every `segment` lines. */
+ * flushed every `segment` lines. A token alone does not need its nibbles written down. */
 ALWAYS_INLINE void table_blocks(const struct matmul *m, const struct runs *u,
                                 const struct token *x, size_t t0, size_t nt, size_t block,
-                                size_t stride, size_t segment, int nb, bool wide)
+                                size_t stride, size_t segment, int nb, bool wide, bool alone)
 {
     const uint8_t *p[MAX_BLOCKS], *scales[MAX_BLOCKS];
     __m256 d[MAX_BLOCKS][2];
@@ -264,69 +289,243 @@ ALWAYS_INLINE void table_blocks(const struct matmul *m, const struct runs *u,
     }
     size_t line = 0;
     for (size_t run = 0; run < u->n_runs; run++) {
-        const size_t g = run / u->group_runs, end = line + u->run_lines;
-        for (int b = 0; u->grouped && run % u->group_runs == 0 && b < nb; b++) {
-            if (g % 2 == 0)
-                scales[b] = p[b], p[b] += LINE_BYTES;
-            const __m128i *half = (const __m128i *)(scales[b] + 32 * (g % 2));
-            d[b][0] = _mm256_cvtph_ps(_mm_loadu_si128(half));
-            d[b][1] = _mm256_cvtph_ps(_mm_loadu_si128(half + 1));
-        }
+        const size_t end = line + u->run_lines;
+        if (u->grouped && run % u->group_runs == 0)
+            for (int b = 0; b < nb; b++)
+                group_scale(d[b], &p[b], &scales[b], run / u->group_runs);
         while (line < end && line < u->n_lines) {
             size_t n = (end < u->n_lines ? end : u->n_lines) - line;
             n = n < segment ? n : segment;
-            cut_nibbles(&w, p, n, nb);
+            const size_t table = line * (wide ? 256 : 128);
+            if (!alone)
+                cut_nibbles(&w, p, n, nb);
             for (size_t t = 0; t < nt; t++)
-                add_segment(&totals[t], &w, x[t].tables + line * (wide ? 256 : 128), n, nb, wide);
+                add_segment(&totals[t], alone ? NULL : &w, p, x[t].tables + table, n, nb, wide);
+            for (int b = 0; b < nb; b++)
+                p[b] += n * LINE_BYTES;
             line += n;
         }
         for (size_t t = 0; t < nt; t++)
-            end_run(&totals[t], d, x[t].start[run], x[t].scale[run], nb);
+            for (int b = 0; b < nb; b++)
+                end_run(totals[t].acc[b], totals[t].isum[b], d[b], x[t].start[run],
+                        x[t].scale[run]);
     }
     for (size_t t = 0; t < nt; t++)
         for (int b = 0; b < nb; b++)
             finish(m, block + (size_t)b * stride, t0 + t, totals[t].acc[b]);
 }
 
-/* All tokens, a batch at a time. The blocks come in four streams, each of which reads memory
+/* All tokens, a batch at a time. The blocks come in nb streams, each of which reads memory
  * straight on: that is faster than one. */
-ALWAYS_INLINE void by_tables(const struct matmul *m, size_t segment, bool wide)
+ALWAYS_INLINE void by_tables(const struct matmul *m, size_t segment, int nb, bool wide, bool alone)
 {
     const struct runs u = runs_of(m);
-    const size_t part = (m->block_end - m->block_begin) / MAX_BLOCKS;
+    const size_t part = (m->block_end - m->block_begin) / (size_t)nb;
     struct token x[BATCH_TOKENS];
     for (size_t t0 = 0, nt; t0 < m->x->n_tok; t0 += nt) {
         uint8_t *at = m->scratch;
         nt = m->x->n_tok - t0 < BATCH_TOKENS ? m->x->n_tok - t0 : BATCH_TOKENS;
+        if (alone)
+            nt = 1;
         for (size_t t = 0; t < nt; t++)
             at = make_token(&x[t], m, &u, t0 + t, at, wide);
         for (size_t b = m->block_begin; b < m->block_begin + part; b++)
-            table_blocks(m, &u, x, t0, nt, b, part, segment, MAX_BLOCKS, wide);
-        for (size_t b = m->block_begin + MAX_BLOCKS * part; b < m->block_end; b++)
-            table_blocks(m, &u, x, t0, nt, b, 0, segment, 1, wide);
+            table_blocks(m, &u, x, t0, nt, b, part, segment, nb, wide, alone);
+        for (size_t b = m->block_begin + (size_t)nb * part; b < m->block_end; b++)
+            table_blocks(m, &u, x, t0, nt, b, 0, segment, 1, wide, alone);
     }
 }
 
-static void by_wide_tables(const struct matmul *m)
+static void wide_tables_alone(const struct matmul *m)
 {
-    by_tables(m, 4, true);
+    by_tables(m, 4, 2, true, true);
 }
 
-static void by_narrow_tables(const struct matmul *m, size_t segment)
+static void wide_tables(const struct matmul *m)
 {
-    by_tables(m, segment, false);
+    by_tables(m, 4, 4, true, false);
+}
+
+static void narrow_tables_alone(const struct matmul *m, size_t segment)
+{
+    by_tables(m, segment, 4, false, true);
+}
+
+static void narrow_tables(const struct matmul *m, size_t segment)
+{
+    by_tables(m, segment, 4, false, false);
 }
 
 static void binary_i8(const struct matmul *m)
 {
+    const size_t segment = m->x->kind == ACT_I4 ? 4 : CUT_LINES;
     if (m->x->kind == ACT_I8)
-        by_wide_tables(m);
+        (m->x->n_tok == 1 ? wide_tables_alone : wide_tables)(m);
     else
-        by_narrow_tables(m, m->x->kind == ACT_I4 ? 4 : CUT_LINES);
+        (m->x->n_tok == 1 ? narrow_tables_alone : narrow_tables)(m, segment);
+}
+
+/* Bit planes: and + popcount, plane by plane. Here for completeness and comparison: the tables
+ * above do the same in a fraction of the work, and there is no popcount instruction for vectors.
+ *
+ * q = sum of 2^p * plane_p, the top plane counting -2^p. B1: sum = 2 * sum(code*q) - sum(q); T2:
+ * sum(code*q) - sum(q), where one lookup of a nibble counts both bits of two codes by value.
+ * range: in a byte B1 31 lines * 8 = 248, T2 20 lines * 12 = 240. */
+enum { PLANE_TOKENS = 4, MAX_PLANES = 8 };
+
+struct plane_token {
+    const uint8_t *patterns; /* [n_lines][n_planes][64]: a plane's bits where the line has its own */
+    const int32_t *start;    /* [n_runs] minus the sum of q */
+    const float *scale;
+};
+
+/* The patterns of one line. B1: bit f of lane j's bytes is column 4f+j. T2: bits 2f and 2f+1 of
+ * byte i of each dword are column 4f+i. */
+static void make_patterns(uint8_t *to, const int8_t *q, int n_planes, bool ternary)
+{
+    const __m256i order = ternary ? _mm256_setr_epi8(0, -1, 4, -1, 8, -1, 12, -1, 1, -1, 5, -1, 9,
+                                                     -1, 13, -1, 2, -1, 6, -1, 10, -1, 14, -1, 3,
+                                                     -1, 7, -1, 11, -1, 15, -1)
+                                  : _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7,
+                                                     11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10,
+                                                     14, 3, 7, 11, 15);
+    __m256i x = _mm256_loadu_si256((const __m256i *)q);
+    if (ternary)
+        x = _mm256_shuffle_epi8(_mm256_permute2x128_si256(x, x, 0), order);
+    else
+        x = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(x, order),
+                                        _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    for (int p = 0; p < n_planes; p++, to += LINE_BYTES) {
+        const __m256i top = _mm256_sll_epi16(x, _mm_cvtsi32_si128(7 - p));
+        uint32_t bits = (uint32_t)_mm256_movemask_epi8(top);
+        if (ternary)
+            bits |= bits << 1;
+        for (uint32_t h = 0; h < 2; h++) {
+            const __m256i lanes = _mm256_setr_m128i(_mm_set1_epi8((int8_t)(2 * h)),
+                                                    _mm_set1_epi8((int8_t)(2 * h + 1)));
+            __m256i pattern = _mm256_set1_epi32((int32_t)bits);
+            if (!ternary)
+                pattern = _mm256_shuffle_epi8(pattern, lanes);
+            _mm256_store_si256((__m256i *)(to + 32 * h), pattern);
+        }
+    }
+}
+
+static uint8_t *make_plane_token(struct plane_token *x, const struct matmul *m,
+                                 const struct runs *u, size_t t, uint8_t *at, int n_planes)
+{
+    const bool ternary = m->w->encoding == ENC_T2;
+    const int8_t *q = m->x->q + t * m->x->q_stride;
+    const size_t line_bytes = (size_t)n_planes * LINE_BYTES, line_cols = ternary ? 16 : 32;
+    int32_t *start = (int32_t *)(at + u->n_lines * line_bytes);
+    float *scale = (float *)(start + u->n_runs);
+    *x = (struct plane_token){at, start, scale};
+    for (size_t i = 0; i < u->n_lines; i++)
+        make_patterns(at + i * line_bytes, q + i * line_cols, n_planes, ternary);
+    for (size_t i = 0; i < u->n_runs; i++) {
+        start[i] = -run_sum(m, u, t, i);
+        scale[i] = run_scale(m, u, t, i);
+    }
+    size_t n_bytes = u->n_lines * line_bytes + u->n_runs * 8;
+    return at + (n_bytes + 63) / 64 * 64;
+}
+
+/* The bits that n lines share with a pattern, counted in bytes; the patterns lie n_planes lines
+ * apart. */
+ALWAYS_INLINE void count_lines(__m256i count[2], const uint8_t *line, const uint8_t *pattern,
+                               size_t n, size_t n_planes, __m256i table)
+{
+    const __m256i nibble = _mm256_set1_epi8(15);
+    count[0] = count[1] = _mm256_setzero_si256();
+    for (; n > 0; n--, line += LINE_BYTES, pattern += n_planes * LINE_BYTES)
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            const __m256i w = _mm256_loadu_si256((const __m256i *)(line + 32 * h));
+            const __m256i hits = _mm256_and_si256(w, load(pattern + 32 * h));
+            const __m256i even = _mm256_and_si256(hits, nibble);
+            const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(hits, 4), nibble);
+            count[h] = add8(count[h], _mm256_shuffle_epi8(table, even));
+            count[h] = add8(count[h], _mm256_shuffle_epi8(table, odd));
+        }
+}
+
+/* isum += n lines times one token, plane by plane. */
+static void add_planes(struct totals *to, const uint8_t *line, const uint8_t *patterns, size_t n,
+                       int n_planes, bool ternary)
+{
+    const __m256i ones = _mm256_set1_epi8(1);
+    const __m256i table = _mm256_broadcastsi128_si256(
+        ternary ? _mm_setr_epi8(0, 1, 2, 3, 1, 2, 3, 4, 2, 3, 4, 5, 3, 4, 5, 6)
+                : _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    for (int p = 0; p < n_planes; p++) {
+        struct byte_sums sum;
+        __m256i r[2];
+        count_lines(sum.high[0], line, patterns + p * LINE_BYTES, n, (size_t)n_planes, table);
+        if (ternary) { /* rows 0..7 and 8..15 in dwords already */
+            for (int h = 0; h < 2; h++)
+                r[h] = _mm256_madd_epi16(_mm256_maddubs_epi16(sum.high[0][h], ones),
+                                         _mm256_set1_epi16(1));
+        } else {
+            const __m256i rows = by_rows(&sum, 0, false);
+            r[0] = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(rows));
+            r[1] = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(rows, 1));
+        }
+        for (int h = 0; h < 2; h++) {
+            const __m256i part = _mm256_sll_epi32(r[h], _mm_cvtsi32_si128(p + !ternary));
+            to->isum[0][h] = p + 1 < n_planes ? _mm256_add_epi32(to->isum[0][h], part)
+                                              : _mm256_sub_epi32(to->isum[0][h], part);
+        }
+    }
+}
+
+static void plane_block(const struct matmul *m, const struct runs *u, const struct plane_token *x,
+                        size_t t0, size_t nt, size_t block, int n_planes)
+{
+    const bool ternary = m->w->encoding == ENC_T2;
+    const size_t segment = ternary ? 20 : 31, pattern_bytes = (size_t)n_planes * LINE_BYTES;
+    const uint8_t *p = m->w->lines + block * u->block_bytes, *scales = p;
+    __m256 d[2] = {_mm256_set1_ps(1.0f), _mm256_set1_ps(1.0f)};
+    struct totals totals[PLANE_TOKENS];
+    memset(totals, 0, sizeof totals);
+    size_t line = 0;
+    for (size_t run = 0; run < u->n_runs; run++) {
+        const size_t end = line + u->run_lines < u->n_lines ? line + u->run_lines : u->n_lines;
+        if (u->grouped && run % u->group_runs == 0)
+            group_scale(d, &p, &scales, run / u->group_runs);
+        while (line < end) {
+            const size_t n = end - line < segment ? end - line : segment;
+            for (size_t t = 0; t < nt; t++)
+                add_planes(&totals[t], p, x[t].patterns + line * pattern_bytes, n, n_planes,
+                           ternary);
+            p += n * LINE_BYTES;
+            line += n;
+        }
+        for (size_t t = 0; t < nt; t++)
+            end_run(totals[t].acc[0], totals[t].isum[0], d, x[t].start[run], x[t].scale[run]);
+    }
+    for (size_t t = 0; t < nt; t++)
+        finish(m, block, t0 + t, totals[t].acc[0]);
+}
+
+static void bit_planes(const struct matmul *m)
+{
+    const struct runs u = runs_of(m);
+    const int n_planes = m->x->kind == ACT_I8 ? 8 : m->x->kind == ACT_I4 ? 4 : 2;
+    struct plane_token x[PLANE_TOKENS];
+    for (size_t t0 = 0, nt; t0 < m->x->n_tok; t0 += nt) {
+        uint8_t *at = m->scratch;
+        nt = m->x->n_tok - t0 < PLANE_TOKENS ? m->x->n_tok - t0 : PLANE_TOKENS;
+        for (size_t t = 0; t < nt; t++)
+            at = make_plane_token(&x[t], m, &u, t0 + t, at, n_planes);
+        for (size_t b = m->block_begin; b < m->block_end; b++)
+            plane_block(m, &u, x, t0, nt, b, n_planes);
+    }
 }
 
 void fill_avx2_binary(struct matrix_kernels *m)
 {
     m->b1_i8 = binary_i8;
     m->b1_sign = binary_i8; /* the same tables count equal bits */
+    m->b1_planes = bit_planes;
+    m->t2_planes = bit_planes;
 }
