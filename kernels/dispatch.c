@@ -124,6 +124,7 @@ static const struct feature_probe probes[] = {
 static void fill_avx2(struct kernels *k)
 {
     fill_avx2_ternary(&k->matrix);
+    fill_avx2_binary(&k->matrix);
     fill_avx2_head(&k->matrix);
     fill_avx2_attention(&k->attention);
     fill_avx2_element(&k->element);
@@ -132,7 +133,6 @@ static void fill_avx2(struct kernels *k)
 static void fill_avx512(struct kernels *k)
 {
     fill_avx512_ternary(&k->matrix);
-    fill_avx512_binary(&k->matrix);
     fill_avx512_binary(&k->matrix);
     fill_avx512_bits(&k->matrix);
     fill_avx512_head(&k->matrix);
