@@ -72,6 +72,19 @@ tests: $(TESTS) $(FUZZERS)
 test: bitnet tests
 	OUT=$(OUT) RUN="$(RUN)" sh tests/run.sh
 
+# Man pages and completions come out of the binary, from the table that its parser reads.
+SHARE := $(DESTDIR)$(PREFIX)/share
+install: bitnet
+	mkdir -p $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/bash-completion/completions \
+	    $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	cp bitnet $(DESTDIR)$(PREFIX)/bin/bitnet
+	$(RUN) ./bitnet help --man >$(SHARE)/man/man1/bitnet.1
+	for c in $$($(RUN) ./bitnet help --list | tr ' ' -); do \
+	    $(RUN) ./bitnet help --man $$c >$(SHARE)/man/man1/bitnet-$$c.1 || exit 1; done
+	$(RUN) ./bitnet help --completion bash >$(SHARE)/bash-completion/completions/bitnet
+	$(RUN) ./bitnet help --completion zsh >$(SHARE)/zsh/site-functions/_bitnet
+	$(RUN) ./bitnet help --completion fish >$(SHARE)/fish/vendor_completions.d/bitnet.fish
+
 clean:
 	rm -rf build bitnet
 

@@ -110,7 +110,7 @@ int cmd_embed(int argc, char **argv)
         good = embed_lines(&h, &out, format, &err);
     if (cmd_signal() != 0)
         good = fail(&err, 128 + cmd_signal(), "interrupted");
-    if (out.stream != NULL)
+    if (out.open)
         good = out_file_close(&out, &err);
     status = good ? BITNET_OK : cmd_fail(&err);
     host_close(&h);

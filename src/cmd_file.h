@@ -1,20 +1,24 @@
-/* cmd_file.h: an output file that is whole or not there: written beside its target and renamed. */
+/* cmd_file.h: where a command's result goes: standard output, a device or pipe, or a file that
+ * appears whole or not at all. */
 #ifndef BITNET_CMD_FILE_H
 #define BITNET_CMD_FILE_H
 
 #include <stdio.h>
 
-#include "src/base.h"
+#include "src/map.h"
 
 struct out_file {
-    FILE *stream;
-    const char *path; /* "-": standard output */
-    char *temporary;  /* NULL: written in place, as for a pipe or a device */
+    bool open;
+    const char *path;
+    FILE *stream; /* NULL: a file, through output */
+    struct output output;
 };
+/* path "-": standard output. */
 bool out_file_open(struct out_file *f, const char *path, struct bitnet_error *err);
 bool out_file_write(struct out_file *f, const void *bytes, size_t n_bytes,
                     struct bitnet_error *err);
-/* Renames when err holds no failure, else removes; false when there was or is one. */
+/* Puts the file in its place when err holds no failure, else leaves what was there; false when
+ * there was or is one. */
 bool out_file_close(struct out_file *f, struct bitnet_error *err);
 
 #endif

@@ -114,7 +114,7 @@ int cmd_logits(int argc, char **argv)
                 write_rows(&h, &ids, &out, args_flag(&a, "--one-by-one") ? 1 : ROWS, &err);
     if (cmd_signal() != 0)
         good = fail(&err, 128 + cmd_signal(), "interrupted");
-    if (out.stream != NULL)
+    if (out.open)
         good = out_file_close(&out, &err);
     status = good ? BITNET_OK : cmd_fail(&err);
     host_close(&h);

@@ -19,6 +19,7 @@ static const struct {
     {"embed", cmd_embed},
     {"perplexity", cmd_perplexity},
     {"logits", cmd_logits},
+    {"doctor", cmd_doctor},
     {"help", cmd_help},
     {"convert", tool_convert},
     {"info", tool_info},
