@@ -25,7 +25,6 @@ static const struct {
     {"info", tool_info},
     {"verify", tool_verify},
     {"tokenize", tool_tokenize},
-    {"tokenize", tool_tokenize},
     {"synth", tool_synth},
 };
 
