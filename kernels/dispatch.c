@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "kernels/dispatch.h"
+#include "kernels/peak.h"
 #include "kernels/selftest.h"
 
 struct feature_probe {
@@ -24,6 +25,7 @@ struct tier {
     const char *name;
     uint32_t needs; /* of this tier alone; those below it are needed too */
     void (*fill)(struct kernels *k);
+    void (*peak)(struct peak *p);
 };
 
 static void fill_scalar(struct kernels *k)
@@ -141,12 +143,12 @@ static void fill_avx512(struct kernels *k)
 }
 
 static const struct tier tiers[] = {
-    {"scalar", 0, fill_scalar},
-    {"avx2", CPU_AVX2 | CPU_F16C, fill_avx2},
+    {"scalar", 0, fill_scalar, fill_scalar_peak},
+    {"avx2", CPU_AVX2 | CPU_F16C, fill_avx2, fill_avx2_peak},
     {"avx512",
      CPU_AVX512F | CPU_AVX512BW | CPU_AVX512VL | CPU_AVX512DQ | CPU_AVX512VNNI | CPU_AVX512VBMI |
          CPU_AVX512VPOPCNTDQ | CPU_AVX512BITALG,
-     fill_avx512},
+     fill_avx512, fill_avx512_peak},
 };
 
 #elif defined(__aarch64__)
@@ -210,9 +212,9 @@ static void fill_neondot(struct kernels *k)
 }
 
 static const struct tier tiers[] = {
-    {"scalar", 0, fill_scalar},
-    {"neon", CPU_NEON, fill_neon},
-    {"neon-dotprod", CPU_DOTPROD, fill_neondot},
+    {"scalar", 0, fill_scalar, fill_scalar_peak},
+    {"neon", CPU_NEON, fill_neon, fill_neon_peak},
+    {"neon-dotprod", CPU_DOTPROD, fill_neondot, fill_neondot_peak},
 };
 
 #else
@@ -223,7 +225,7 @@ uint32_t cpu_features(void)
 }
 
 static const struct feature_probe probes[] = {{0, NULL}};
-static const struct tier tiers[] = {{"scalar", 0, fill_scalar}};
+static const struct tier tiers[] = {{"scalar", 0, fill_scalar, fill_scalar_peak}};
 #endif
 
 enum { N_TIERS = sizeof tiers / sizeof *tiers };
@@ -312,6 +314,15 @@ bool kernels_fill(struct kernels *k, const char *tier)
     }
     k->tier = tiers[last].name;
     return true;
+}
+
+bool kernels_peak(struct peak *p, const char *tier)
+{
+    size_t last = tier_index(tier);
+    for (size_t i = 0; last < N_TIERS && i <= last; i++) {
+        tiers[i].peak(p);
+    }
+    return last < N_TIERS;
 }
 
 static bool select_named(struct kernels *k, const char *tier, char why[256])

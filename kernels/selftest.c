@@ -250,11 +250,11 @@ static bool same_matrices(struct selftest *s, struct room *r, const struct kerne
     return true;
 }
 
-/* Attention over as many positions of one head as there are tokens, two heads of n_cols / 2. */
+/* Attention over at most 16 positions, of which values has that many, two heads of n_cols / 2. */
 static void run_attention(const struct attention_kernels *a, size_t i, const struct room *r,
                           const struct selftest *s, float *out)
 {
-    size_t dim = s->n_cols / 2, n_pos = s->n_tok;
+    size_t dim = s->n_cols / 2, n_pos = s->n_tok < 16 ? s->n_tok : 16;
     const float *scale = r->row_scale;
     switch (i) {
     case 0: a->qk_f16(out, r->f, r->values, 2 * dim, n_pos, dim, 0.125f); return;

@@ -118,11 +118,22 @@ const struct arg_command command_bench = {
     "Medians of several runs.", {&group_engine, &group_general}, 0, 0};
 
 static const struct arg_example bench_kernels_examples[] = {
-    {"bitnet bench kernels", "every kernel of this CPU's tiers"}, {NULL, NULL}};
+    {"bitnet bench kernels", "every kernel of this CPU's tiers"},
+    {"bitnet bench kernels -t 1,2,8 --kernel i8_i8", "one of them, on more cores"},
+    {NULL, NULL}};
 static const struct arg_option bench_kernels_rows[] = {
-    {"--json", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "an array of rows", NULL},
+    {"--json", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "an array of rows",
+     "Keys: kernel, encoding, act, tier, tokens, threads, resident (cache or dram), gb_per_s, "
+     "pct_read, weights_per_ns, gop_per_s, pct_peak. Later versions only add keys."},
+    {"--threads -t", "N,N,...", ARG_TEXT, ARG_BRIEF, 0, 0, NULL, NULL,
+     "how many threads to measure with [1 and one for each usable core]", NULL},
+    {"--tier", "NAME,...", ARG_TEXT, ARG_BRIEF, 0, 0, NULL, NULL,
+     "only these tiers [all that this machine runs, without scalar]", NULL},
+    {"--kernel", "NAME,...", ARG_TEXT, ARG_BRIEF, 0, 0, NULL, NULL,
+     "only these kernels, as the first column names them", NULL},
+    {"--seconds", "TIME", ARG_TIME, ARG_BRIEF, 0, 0, NULL, "0.1", "time for each row", NULL},
     {0}};
-static const struct arg_group bench_kernels_group = {"Output", bench_kernels_rows};
+static const struct arg_group bench_kernels_group = {"Measurement", bench_kernels_rows};
 const struct arg_command command_bench_kernels = {
     "bench kernels", "measure the kernels against the machine's limits", "[options]",
     bench_kernels_examples,

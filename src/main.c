@@ -26,6 +26,8 @@ static const struct {
     {"verify", tool_verify},
     {"tokenize", tool_tokenize},
     {"synth", tool_synth},
+    {"bench kernels", tool_bench_kernels},
+    {"selftest", tool_selftest},
 };
 
 /* A program that is started without stdin, stdout or stderr would get the next file it opens in

@@ -9,6 +9,7 @@ int tool_tokenize(int argc, char **argv);
 int tool_synth(int argc, char **argv);
 int tool_bench(int argc, char **argv);
 int tool_bench_kernels(int argc, char **argv);
+int tool_selftest(int argc, char **argv);
 int tool_convert(int argc, char **argv);
 
 #endif
