@@ -2,7 +2,7 @@
 # make install    PREFIX=/usr/local DESTDIR=       make clean
 # make CC=clang, make SAN=address,undefined test, make CC=aarch64-linux-gnu-gcc RUN=qemu-aarch64 test
 PREFIX ?= /usr/local
-CFLAGS ?= -O2 -g
+CFLAGS ?= -O2
 SAN    ?=
 RUN    ?=
 

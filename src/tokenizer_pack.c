@@ -303,8 +303,9 @@ static bool add_probes(struct buffer *s, struct bitnet_error *err)
 {
     static const char *const probes[] = {
         "Once upon a time, there was a little dog.", "I'll SAY it's 12345 + 67.89 = ok!!\n\n  x",
-        "int main(void)\n{\n\treturn 0;\n}\n", "na\xc3\xafve caf\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd "
-        "\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 \xf0\x9f\x98\x80", "a    b \t c"};
+        "int main(void)\n{\n\treturn 0;\n}\n",
+        ("na\xc3\xafve caf\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd "
+         "\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 \xf0\x9f\x98\x80"), "a    b \t c"};
     struct bitnet_tokenizer *t;
     if (!tokenizer_open(&t, s->data, s->n_bytes, "vocabulary", err)) {
         return false;
