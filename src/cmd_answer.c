@@ -150,14 +150,6 @@ static size_t stop_at(const struct answer *a, size_t from, size_t *n_held)
     return best;
 }
 
-static void cut(struct answer *a, size_t at, enum finish finish)
-{
-    if (a->finish == FINISH_NONE || at < a->text.n_bytes) {
-        a->text.n_bytes = at;
-        a->finish = finish;
-    }
-}
-
 /* The longest prefix of at most max bytes that ends with a whole character. */
 static size_t whole_characters(const uint8_t *text, size_t max)
 {
@@ -166,33 +158,56 @@ static size_t whole_characters(const uint8_t *text, size_t max)
     return max;
 }
 
-void answer_add(struct answer *a, const char *bytes, size_t n_bytes)
+/* Where the rules of length end the text, SIZE_MAX: nowhere yet. */
+static size_t limit_at(struct answer *a, enum finish *finish)
+{
+    size_t until = a->rules.until != UNTIL_END ? until_end(a) : SIZE_MAX;
+    size_t n = a->text.n_bytes, max = SIZE_MAX;
+    if (a->rules.max_bytes > 0 && n - a->n_start > a->rules.max_bytes)
+        max = whole_characters(a->text.data, a->n_start + (size_t)a->rules.max_bytes);
+    *finish = max < until ? FINISH_BYTES : FINISH_UNTIL;
+    return max < until ? max : until;
+}
+
+/* The earliest end counts. While the last bytes may be the start of a stop text that would end
+ * the answer before a limit does, the limit waits. last: no more bytes come. */
+static void settle(struct answer *a, bool last)
 {
     size_t n_held = 0;
+    enum finish limited;
+    if (a->finish != FINISH_NONE || a->text.n_bytes == 0)
+        return;
+    size_t stop = stop_at(a, a->n_searched, &n_held), limit = limit_at(a, &limited);
+    a->n_searched = a->text.n_bytes - (last ? 0 : n_held);
+    if (stop < limit) {
+        a->text.n_bytes = stop;
+        a->finish = FINISH_STOP;
+    } else if (limit <= a->n_searched) {
+        a->text.n_bytes = limit;
+        a->finish = limited;
+    }
+    size_t n = a->text.n_bytes;
+    if (a->n_start > n)
+        a->n_start = n;
+    a->n_ready = a->n_searched < n ? a->n_searched : n;
+    if (a->n_ready > limit)
+        a->n_ready = limit;
+    if (a->n_ready < a->n_start)
+        a->n_ready = a->n_start;
+}
+
+void answer_add(struct answer *a, const char *bytes, size_t n_bytes)
+{
     if (a->finish != FINISH_NONE)
         return;
     buffer_add(&a->raw, bytes, n_bytes);
     take_characters(a);
-    if (a->text.n_bytes == 0)
-        return;
-    size_t stop = stop_at(a, a->n_searched, &n_held);
-    size_t until = a->rules.until != UNTIL_END ? until_end(a) : SIZE_MAX;
-    size_t n_max = a->rules.max_bytes > 0 && a->text.n_bytes - a->n_start > a->rules.max_bytes
-                       ? a->n_start + (size_t)a->rules.max_bytes : SIZE_MAX;
-    if (n_max != SIZE_MAX)
-        cut(a, whole_characters(a->text.data, n_max), FINISH_BYTES);
-    if (until != SIZE_MAX)
-        cut(a, until, FINISH_UNTIL);
-    if (stop != SIZE_MAX)
-        cut(a, stop, FINISH_STOP);
-    a->n_searched = a->text.n_bytes - (a->finish == FINISH_NONE ? n_held : 0);
-    if (a->n_start > a->text.n_bytes)
-        a->n_start = a->text.n_bytes;
-    a->n_ready = a->n_searched > a->n_start ? a->n_searched : a->n_start;
+    settle(a, false);
 }
 
 void answer_end(struct answer *a, enum finish finish)
 {
+    settle(a, true);
     if (a->finish == FINISH_NONE)
         a->finish = finish;
     a->n_ready = a->text.n_bytes;
