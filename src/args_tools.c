@@ -112,10 +112,35 @@ const struct arg_command command_synth = {
     {&synth_group, &group_general}, 0, 0};
 
 static const struct arg_example bench_examples[] = {
-    {"bitnet bench -m model.bnp", "tokens per second, reading and writing"}, {NULL, NULL}};
+    {"bitnet bench -m model.bnp", "tokens per second, reading and writing"},
+    {"bitnet bench -m model.bnp -t 1,2,4 --json", "for each count of threads, for programs"},
+    {NULL, NULL}};
+static const struct arg_option bench_rows[] = {
+    {"--model -m", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL,
+     "model: .bnp, GGUF or folder [$BITNET_MODEL, or the built-in one]", NULL},
+    {"--prompt-tokens -p", "N", ARG_INT, ARG_BRIEF, 1, 1048576, NULL, "512",
+     "tokens of the prompt, as many as fit if there are fewer", NULL},
+    {"--predict -n", "N", ARG_INT, ARG_BRIEF, 1, 1048576, NULL, "64",
+     "tokens of the answer", NULL},
+    {"--runs -r", "N", ARG_INT, ARG_BRIEF, 1, 100, NULL, "5", "measurements of each", NULL},
+    {"--threads -t", "LIST", ARG_TEXT, ARG_BRIEF, 0, 0, NULL, NULL,
+     "threads: one number or several, such as 1,2,4 [the usable cores]", NULL},
+    {"--json", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "one JSON object", NULL},
+    {"--tier", "NAME", ARG_TEXT, 0, 0, 0, NULL, NULL,
+     "force a CPU tier: scalar, avx2, avx512, neon, ...", NULL},
+    {"--kv", "TYPE", ARG_WORD, 0, 0, 0, "f16|i8", "f16", "how the cache keeps keys and values",
+     NULL},
+    {"--act", "TYPE", ARG_WORD, 0, 0, 0, "model|i8|i8g32|i8g128|f32|i4|sign", "model",
+     "what activations are rounded to; model: as it was trained", NULL},
+    {"--no-cache", NULL, ARG_FLAG, 0, 0, 0, NULL, NULL,
+     "convert a foreign model for this run only", NULL},
+    {0}};
+static const struct arg_group bench_group = {"Measurement", bench_rows};
 const struct arg_command command_bench = {
     "bench", "measure the speed of a model", "[options]", bench_examples,
-    "Medians of several runs.", {&group_engine, &group_general}, 0, 0};
+    "Medians of several runs, with the least and the most. Reading weights is compared with a "
+    "plain read of the same bytes by as many threads in the same minute.",
+    {&bench_group, &group_general}, 0, 0};
 
 static const struct arg_example bench_kernels_examples[] = {
     {"bitnet bench kernels", "every kernel of this CPU's tiers"},

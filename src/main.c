@@ -26,6 +26,7 @@ static const struct {
     {"verify", tool_verify},
     {"tokenize", tool_tokenize},
     {"synth", tool_synth},
+    {"bench", tool_bench},
     {"bench kernels", tool_bench_kernels},
     {"selftest", tool_selftest},
 };

@@ -61,15 +61,7 @@ void map_advise(const struct map *m, uint64_t off, uint64_t n_bytes, enum map_us
     uint64_t begin = off / page * page;
     void *p = (void *)(uintptr_t)(m->bytes + begin);
     size_t n = (size_t)(off + n_bytes - begin);
-    switch (use) {
-    case MAP_USE_SOON: posix_madvise(p, n, POSIX_MADV_WILLNEED); break;
-    case MAP_USE_ONCE: posix_madvise(p, n, POSIX_MADV_SEQUENTIAL); break;
-    case MAP_USE_OFTEN:
-#ifdef MADV_HUGEPAGE
-        madvise(p, n, MADV_HUGEPAGE);
-#endif
-        break;
-    }
+    posix_madvise(p, n, use == MAP_USE_SOON ? POSIX_MADV_WILLNEED : POSIX_MADV_SEQUENTIAL);
 }
 
 #ifdef EMBED_MODEL

@@ -21,9 +21,8 @@ void map_close(struct map *m);
 
 /* Hints on a range of the mapping; any offsets are fine, failures are of no consequence. */
 enum map_use {
-    MAP_USE_SOON,  /* start reading it now */
-    MAP_USE_ONCE, /* once, front to back */
-    MAP_USE_OFTEN,       /* often, all of it: larger pages where the system has them for files */
+    MAP_USE_SOON, /* start reading it now, in the background */
+    MAP_USE_ONCE, /* front to back */
 };
 void map_advise(const struct map *m, uint64_t off, uint64_t n_bytes, enum map_use use);
 

@@ -164,7 +164,7 @@ static void test_map(void)
     CHECK(map_open(&m, path, &err) && m.n_bytes == n_sample, "%s", err.msg);
     map_advise(&m, 0, m.n_bytes, MAP_USE_SOON);
     map_advise(&m, 77, UINT64_MAX, MAP_USE_ONCE);
-    map_advise(&m, m.n_bytes + 1, 1, MAP_USE_OFTEN);
+    map_advise(&m, m.n_bytes + 1, 1, MAP_USE_ONCE);
     CHECK(m.bytes[0] == 0x8b, "first byte %x", m.bytes[0]);
     map_close(&m);
 }
