@@ -201,6 +201,7 @@ static const struct feature_probe probes[] = {
 
 static void fill_neon(struct kernels *k)
 {
+    fill_neon_ternary(&k->matrix);
     fill_neon_head(&k->matrix);
     fill_neon_attention(&k->attention);
     fill_neon_element(&k->element);
@@ -208,13 +209,20 @@ static void fill_neon(struct kernels *k)
 
 static void fill_neondot(struct kernels *k)
 {
+    fill_neondot_ternary(&k->matrix);
     fill_neondot_head(&k->matrix);
+}
+
+static void fill_neoni8mm(struct kernels *k)
+{
+    fill_neoni8mm_ternary(&k->matrix);
 }
 
 static const struct tier tiers[] = {
     {"scalar", 0, fill_scalar, fill_scalar_peak},
     {"neon", CPU_NEON, fill_neon, fill_neon_peak},
     {"neon-dotprod", CPU_DOTPROD, fill_neondot, fill_neondot_peak},
+    {"neon-i8mm", CPU_I8MM, fill_neoni8mm, fill_neoni8mm_peak},
 };
 
 #else

@@ -24,5 +24,6 @@ void fill_avx2_peak(struct peak *p);
 void fill_avx512_peak(struct peak *p);
 void fill_neon_peak(struct peak *p);
 void fill_neondot_peak(struct peak *p);
+void fill_neoni8mm_peak(struct peak *p);
 
 #endif
