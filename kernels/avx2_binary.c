@@ -371,7 +371,7 @@ static void binary_i8(const struct matmul *m)
  * q = sum of 2^p * plane_p, the top plane counting -2^p. B1: sum = 2 * sum(code*q) - sum(q); T2:
  * sum(code*q) - sum(q), where one lookup of a nibble counts both bits of two codes by value.
  * range: in a byte B1 31 lines * 8 = 248, T2 20 lines * 12 = 240. */
-enum { PLANE_TOKENS = 4, MAX_PLANES = 8 };
+enum { PLANE_TOKENS = 2 }; /* T2 takes 32 bytes a column for each: half of scratch */
 
 struct plane_token {
     const uint8_t *patterns; /* [n_lines][n_planes][64]: a plane's bits where the line has its own */

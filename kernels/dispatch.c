@@ -202,6 +202,7 @@ static const struct feature_probe probes[] = {
 static void fill_neon(struct kernels *k)
 {
     fill_neon_ternary(&k->matrix);
+    fill_neon_binary(&k->matrix);
     fill_neon_head(&k->matrix);
     fill_neon_attention(&k->attention);
     fill_neon_element(&k->element);

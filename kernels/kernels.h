@@ -167,7 +167,6 @@ void fill_neon_head(struct matrix_kernels *m);
 void fill_neon_attention(struct attention_kernels *a);
 void fill_neon_element(struct element_kernels *e);
 void fill_neondot_ternary(struct matrix_kernels *m); /* armv8.2 dotprod */
-void fill_neondot_binary(struct matrix_kernels *m);
 void fill_neondot_head(struct matrix_kernels *m);
 void fill_neoni8mm_ternary(struct matrix_kernels *m); /* armv8.6 i8mm: GEMM tiles */
 
