@@ -95,6 +95,23 @@ class Bpe:
         self.rank = {pair: i for i, pair in enumerate(self.merges)}
         self.ids = {t: i for i, t in enumerate(self.tokens)}
 
+    def scramble(self, seed):
+        """Merges that no text suggests: ranks and lengths compete at every place."""
+        rng = random.Random(seed)
+        self.tokens, self.merges = self.tokens[:256], []
+        known = [b"a", b"b", b"c"]
+        while len(self.merges) < 250:
+            pair = (rng.choice(known), rng.choice(known))
+            if pair in self.merges or len(pair[0] + pair[1]) > 6:
+                continue
+            self.merges.append(pair)
+            if pair[0] + pair[1] not in known:
+                self.tokens.append(pair[0] + pair[1])
+                known.append(pair[0] + pair[1])
+        rng.shuffle(self.merges)
+        self.rank = {pair: i for i, pair in enumerate(self.merges)}
+        self.ids = {t: i for i, t in enumerate(self.tokens)}
+
     def merge(self, chunk, rank_of):
         word = [bytes([b]) for b in chunk]
         while True:
@@ -192,6 +209,13 @@ def texts(seed, n):
     return fixed + ["".join(rng.choice(PIECES) for _ in range(rng.randrange(1, 14))) for _ in range(n)]
 
 
+def letters(seed, n):
+    """Words in which merges compete."""
+    rng = random.Random(seed)
+    return ["".join(rng.choice("theodgwarifs nd") for _ in range(rng.randrange(20, 60)))
+            for _ in range(n)]
+
+
 def write_json(path, value):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as f:
@@ -202,6 +226,20 @@ def write_json(path, value):
 def added(first, specials):
     return [{"id": first + i, "content": name, "single_word": False, "lstrip": False, "rstrip": False,
              "normalized": False, "special": kind == 3} for i, (name, kind) in enumerate(specials.items())]
+
+
+def write_scrambled(folder, bpe):
+    write_json(folder + "/scrambled.json", {
+        "normalizer": {"type": "Sequence", "normalizers": []},
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True},
+        "model": {"type": "BPE", "vocab": {mapped(t): i for i, t in enumerate(bpe.tokens)},
+                  "merges": [[mapped(a), mapped(b)] for a, b in bpe.merges]}})
+    rng = random.Random(3)
+    with open(folder + "/cases.jsonl", "a", encoding="ascii") as f:
+        for i in range(200):
+            text = "".join(rng.choice("abc") for _ in range(rng.randrange(10, 50)))
+            row = {"kind": "scrambled", "text": text, "ids": bpe.encode("gpt2", text)}
+            f.write(json.dumps(row, separators=(",", ":")) + "\n")
 
 
 LLAMA3_TEXT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -300,22 +338,32 @@ def write_gguf(folder, bpe, spm):
 def write_cases(path, bpe, spm):
     rows = []
     for family, number in FAMILIES.items():
-        for text in texts(number, 60):
+        for text in texts(number, 30):
             nfc = family.startswith("qwen")
             rows.append({"kind": family, "text": text,
                          "ids": bpe.encode_special(family, text, False, nfc=nfc)})
-    for text in texts(77, 60):
+    for text in texts(77, 40) + letters(78, 80):
         rows.append({"kind": "whole", "text": text,
                      "ids": bpe.encode_special("llama3", text, False, ignore=True)})
         rows.append({"kind": "special", "text": text,
                      "ids": bpe.encode_special("llama3", text, True, ignore=True)})
         rows.append({"kind": "tiktoken", "text": text,
                      "ids": bpe.encode_special("llama3", text, False, tiktoken=True)})
-    for text in texts(99, 120):
+    for text in texts(99, 60) + letters(98, 100):
         rows.append({"kind": "spm", "text": text, "ids": spm.encode(text)})
     with open(path, "w", encoding="ascii") as f:
         for row in rows:
             f.write(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+def write_chunks(path):
+    """Lengths of the chunks, in bytes."""
+    with open(path, "w", encoding="ascii") as f:
+        for family in FAMILIES:
+            for text in texts(11, 200):
+                row = {"family": family, "text": text,
+                       "chunks": [len(c.encode()) for c in chunks(family, text)]}
+                f.write(json.dumps(row, separators=(",", ":")) + "\n")
 
 
 def write_unicode(path):
@@ -351,6 +399,9 @@ def main():
     write_spm(folder, spm)
     write_gguf(folder, bpe, spm)
     write_cases(folder + "/cases.jsonl", bpe, spm)
+    bpe.scramble(1)
+    write_scrambled(folder, bpe)
+    write_chunks(folder + "/chunks.jsonl")
     write_unicode(folder + "/unicode.txt")
 
 

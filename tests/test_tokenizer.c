@@ -74,7 +74,7 @@ static void check_kind(const struct bitnet_tokenizer *t, const char *kind, const
         }
         json_free(&doc);
     }
-    CHECK(n_cases >= 60, "%s: %zu cases", kind, n_cases);
+    CHECK(n_cases >= 40, "%s: %zu cases", kind, n_cases);
     if (in != NULL) {
         fclose(in);
     }
@@ -106,7 +106,7 @@ static void check_forms(void)
                  {DATA "bpe.gguf", "whole"},      {DATA "bpe.gguf", "special"},
                  {DATA "tiktoken", "tiktoken"},   {DATA "tiktoken/tokenizer.model", "tiktoken"},
                  {DATA "spm", "spm"},             {DATA "spm.model", "spm"},
-                 {DATA "spm.gguf", "spm"}};
+                 {DATA "spm.gguf", "spm"},        {DATA "scrambled.json", "scrambled"}};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         struct tokenizer_file f;
         struct bitnet_error err = {0};
@@ -201,6 +201,36 @@ static void check_tokens(void)
     CHECK(tokenizer_open(&small, section.data, section.n_bytes, "small", &err), "%s", err.msg);
     CHECK(encode(small, "aqa", 0, ids) == 3 && ids[1] == bos, "unknown");
     tokenizer_close(small);
+    buffer_free(&section);
+    vocab_close(&v);
+}
+
+/* A SentencePiece token across a space, which most vocabularies lack. */
+static void check_across_words(void)
+{
+    struct vocab_file v;
+    struct bitnet_error err = {0};
+    struct buffer section = {0};
+    struct bitnet_tokenizer *t;
+    int32_t ids[16];
+    CHECK(vocab_open(&v, DATA "spm.gguf", &err), "%s", err.msg);
+    int32_t e_d = vocab_find_name(&v, " water");
+    if (e_d < 0) {
+        CHECK(false, "no piece to change");
+        return;
+    }
+    CHECK(vocab_find_name(&v, "e") >= 0 && vocab_find_name(&v, " d") >= 0, "pieces");
+    v.vocab.tokens[e_d].bytes = "e d";
+    v.vocab.tokens[e_d].n_bytes = 3;
+    v.vocab.tokens[e_d].score = 1000;
+    CHECK(tokenizer_pack(&v.vocab, &section, &err), "%s", err.msg);
+    CHECK(tokenizer_open(&t, section.data, section.n_bytes, "t", &err), "%s", err.msg);
+    size_t n = encode(t, "xe dx", 0, ids), n_across = 0;
+    for (size_t i = 0; i < n; i++) {
+        n_across += ids[i] == e_d;
+    }
+    CHECK(n_across == 1, "%zu of %zu", n_across, n);
+    tokenizer_close(t);
     buffer_free(&section);
     vocab_close(&v);
 }
@@ -339,6 +369,17 @@ static void check_damage(const char *path)
         }
         store_u32(copy + at, right);
     }
+    /* A table without an empty slot would be searched forever. */
+    const uint8_t *tables[] = {f.tokenizer->tokens, f.tokenizer->pairs};
+    uint32_t n_slots[] = {f.tokenizer->n_token_slots, f.tokenizer->n_merge_slots};
+    for (int k = 0; k < 2 && n_slots[k] > 0; k++) {
+        for (uint32_t i = 0; i < n_slots[k]; i++) {
+            uint8_t *slot = copy + (tables[k] - f.section) + 4 * (size_t)i;
+            store_u32(slot, load_u32(slot) == 0 ? 1 : load_u32(slot));
+        }
+        CHECK(!opens(copy, n, &err), "a full table opens");
+        memcpy(copy, f.section, n);
+    }
     for (int i = 0; i < 20000; i++) { /* any single byte: an error or a sound tokenizer */
         size_t at = draw(n);
         uint8_t right = copy[at];
@@ -359,6 +400,7 @@ int main(int argc, char **argv)
     check_families();
     check_forms();
     check_tokens();
+    check_across_words();
     check_round_trips((long)n_texts);
     check_damage(DATA "bpe");
     check_damage(DATA "spm");
