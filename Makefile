@@ -69,7 +69,7 @@ $(OUT)/tests/test_alloc: MUST += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,
 
 tests: $(TESTS) $(FUZZERS)
 
-test: bitnet tests
+test: $(OUT)/bitnet tests
 	OUT=$(OUT) RUN="$(RUN)" sh tests/run.sh
 
 # Man pages and completions come out of the binary, from the table that its parser reads.
