@@ -73,10 +73,7 @@ static void token_share(void *ctx, int worker, int n_workers)
 static void for_each_token(struct each_token *e, void (*step)(const struct each_token *, size_t))
 {
     e->step = step;
-    if (e->n_tok == 1)
-        step(e, 0); /* shorter than waking the others */
-    else
-        pool_run(e->f->pool, token_share, e);
+    pool_run_sized(e->f->pool, e->n_tok * e->f->model->shape.n_embd * sizeof(float), token_share, e);
 }
 
 /* Norms of heads, rotation, and the new position's keys and values into the cache. */
@@ -140,6 +137,15 @@ static void attend_share(void *ctx, int worker, int n_workers)
         attend(e, i / n_heads, i % n_heads, scores);
 }
 
+/* What attend_share reads of the cache, all heads together. */
+static uint64_t attention_bytes(const struct forward *f, size_t n_tok)
+{
+    uint64_t n_pos = 0;
+    for (size_t t = 0; t < n_tok; t++)
+        n_pos += f->pos[t] + 1;
+    return n_pos * f->model->shape.n_heads * f->model->shape.head_dim * 2 * sizeof(uint16_t);
+}
+
 static void activate(const struct each_token *e, size_t t)
 {
     struct forward *f = e->f;
@@ -168,7 +174,7 @@ static void run_layer(struct forward *f, size_t layer_idx, size_t n_tok)
                                   {&l->v, f->v, f->kv_stride}};
     project(&f->projector, f->x, f->embd_stride, n_tok, l->attn_norm, qkv, 3);
     for_each_token(&e, rotate_and_store);
-    pool_run(f->pool, attend_share, &e);
+    pool_run_sized(f->pool, attention_bytes(f, n_tok), attend_share, &e);
     const struct product o = {&l->o, f->y, f->embd_stride};
     project(&f->projector, f->att, f->q_stride, n_tok, l->attn_sub_norm, &o, 1);
     for_each_token(&e, add_block);

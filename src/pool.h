@@ -17,6 +17,9 @@ void pool_close(struct pool *p);
 int pool_threads(const struct pool *p);
 /* Runs fn on every worker and returns when all have. Not reentrant. */
 void pool_run(struct pool *p, pool_fn *fn, void *ctx);
+/* The same for work that reads about n_bytes: when they are so few that waking the others costs more
+ * than it saves, the caller does it alone as worker 0 of 1. */
+void pool_run_sized(struct pool *p, uint64_t n_bytes, pool_fn *fn, void *ctx);
 /* Cores that this process may use: its affinity mask and its cgroup's quota. At least 1. */
 int pool_usable_cores(void);
 

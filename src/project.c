@@ -105,17 +105,15 @@ static void quantize_share(void *ctx, int worker, int n_workers)
 
 static void quantize(struct quantizing *z)
 {
-    if (z->n_tok == 1)
-        quantize_token(z, 0); /* shorter than waking the others */
-    else
-        pool_run(z->p->pool, quantize_share, z);
+    pool_run_sized(z->p->pool, z->n_tok * z->n_cols * sizeof(float), quantize_share, z);
 }
 
 struct multiplying {
     struct projector *p;
     struct activations x;
     const struct product *out;
-    size_t n_out, n_blocks; /* of all matrices together */
+    size_t n_out;
+    size_t n_blocks; /* of all matrices together */
 };
 
 /* Worker w's share of the row blocks of all matrices, laid end to end. Even bounds, because kernels
@@ -152,9 +150,13 @@ static void multiply(struct projector *p, size_t n_tok, enum act_kind kind, uint
                                 .n_groups = group ? (n_cols + group - 1) / group : 1,
                                 .group = group, .kind = (uint8_t)kind},
                             out, n_out, 0};
-    for (size_t i = 0; i < n_out; i++)
-        z.n_blocks += layout_blocks(out[i].linear->w.n_rows);
-    pool_run(p->pool, multiply_share, &z);
+    uint64_t n_bytes = 0;
+    for (size_t i = 0; i < n_out; i++) {
+        const struct matrix *w = &out[i].linear->w;
+        z.n_blocks += layout_blocks(w->n_rows);
+        n_bytes += layout_blocks(w->n_rows) * layout_block_bytes(w->encoding, w->group, n_cols);
+    }
+    pool_run_sized(p->pool, n_bytes * n_tok, multiply_share, &z);
 }
 
 static bool changes_input(const struct linear *l)
