@@ -51,17 +51,10 @@ void map_close(struct map *m)
     *m = (struct map){0};
 }
 
-void map_advise(const struct map *m, uint64_t off, uint64_t n_bytes, enum map_use use)
+void map_read_once(const struct map *m)
 {
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    if (!m->mapped || off >= m->n_bytes)
-        return;
-    if (n_bytes > m->n_bytes - off)
-        n_bytes = m->n_bytes - off;
-    uint64_t begin = off / page * page;
-    void *p = (void *)(uintptr_t)(m->bytes + begin);
-    size_t n = (size_t)(off + n_bytes - begin);
-    posix_madvise(p, n, use == MAP_USE_SOON ? POSIX_MADV_WILLNEED : POSIX_MADV_SEQUENTIAL);
+    if (m->mapped)
+        posix_madvise((void *)(uintptr_t)m->bytes, (size_t)m->n_bytes, POSIX_MADV_SEQUENTIAL);
 }
 
 #ifdef EMBED_MODEL

@@ -1,5 +1,5 @@
-/* map.h: files as memory, and files written whole. The only module that knows mmap, madvise and
- * how systems differ in handling files. */
+/* map.h: files as memory, and files written whole. The only module that knows mmap, and how
+ * systems differ in handling files. */
 #ifndef BITNET_MAP_H
 #define BITNET_MAP_H
 
@@ -19,12 +19,9 @@ bool map_open(struct map *m, const char *path, struct bitnet_error *err);
 bool map_embedded(struct map *m);
 void map_close(struct map *m);
 
-/* Hints on a range of the mapping; any offsets are fine, failures are of no consequence. */
-enum map_use {
-    MAP_USE_SOON, /* start reading it now, in the background */
-    MAP_USE_ONCE, /* front to back */
-};
-void map_advise(const struct map *m, uint64_t off, uint64_t n_bytes, enum map_use use);
+/* All of it will be read once, front to back: verifying a file that is not in memory yet takes
+ * less than half the time. */
+void map_read_once(const struct map *m);
 
 /* A file that appears under its name only when it is complete: it grows without a name where the
  * system can do that, else beside its target as "TARGET.PID-TIME.tmp", and is renamed at the end.

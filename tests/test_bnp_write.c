@@ -16,13 +16,18 @@ static uint8_t *sample; /* a good file */
 static size_t n_sample;
 static const char *const path = "sample.bnp";
 
-/* How many entries the folder has, and whether the sample in it is still the sample. */
-static size_t n_files(void)
+/* How many files the folder has; those that end in `remove` are removed. */
+static size_t n_files(const char *remove)
 {
     size_t n = 0;
     DIR *dir = opendir(".");
-    for (struct dirent *e; dir && (e = readdir(dir));)
-        n += e->d_name[0] != '.';
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        const char *end = strrchr(e->d_name, '.');
+        if (remove && end && strcmp(end, remove) == 0)
+            unlink(e->d_name);
+        else
+            n += e->d_name[0] != '.';
+    }
     closedir(dir);
     return n;
 }
@@ -41,7 +46,7 @@ static void test_writer_refuses(void)
     static const char longest[] = "a23456789.123456789.123456789.123456789.123456789.123456789.123";
     struct bitnet_error err = {0};
     struct bnp_writer *w;
-    size_t before = n_files();
+    size_t before = n_files(NULL);
     for (int round = 0; round < 9; round++) {
         err = (struct bitnet_error){0};
         CHECK(bnp_writer_open(&w, "new.bnp", &err), "%s", err.msg);
@@ -79,7 +84,7 @@ static void test_writer_refuses(void)
         CHECK(!good && err.code == BITNET_BAD, "round %d: %s", round, err.msg);
         bnp_writer_close(w);
     }
-    CHECK(n_files() == before, "%zu files were left behind", n_files() - before);
+    CHECK(n_files(NULL) == before, "%zu files were left behind", n_files(NULL) - before);
 }
 
 static void test_targets(void)
@@ -126,7 +131,7 @@ static void write_and_die(bool full)
 
 static void test_accidents(void)
 {
-    size_t before = n_files();
+    size_t before = n_files(NULL);
     for (int full = 0; full < 2; full++) {
         int status = 0;
         pid_t child = fork();
@@ -138,10 +143,10 @@ static void test_accidents(void)
         else
             CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %d", status);
         CHECK(untouched(), "the old file changed");
-        if (!full && n_files() == before + 1)
+        if (!full && n_files(NULL) == before + 1 && n_files(".tmp") == before)
             SKIP("kill leaves no litter: this file system has no nameless files");
         else
-            CHECK(n_files() == before, "%zu files, were %zu", n_files(), before);
+            CHECK(n_files(NULL) == before, "%zu files, were %zu", n_files(NULL), before);
     }
 }
 
@@ -162,9 +167,7 @@ static void test_map(void)
     unlink("pipe");
     err = (struct bitnet_error){0};
     CHECK(map_open(&m, path, &err) && m.n_bytes == n_sample, "%s", err.msg);
-    map_advise(&m, 0, m.n_bytes, MAP_USE_SOON);
-    map_advise(&m, 77, UINT64_MAX, MAP_USE_ONCE);
-    map_advise(&m, m.n_bytes + 1, 1, MAP_USE_ONCE);
+    map_read_once(&m);
     CHECK(m.bytes[0] == 0x8b, "first byte %x", m.bytes[0]);
     map_close(&m);
 }

@@ -138,5 +138,24 @@ has "verify: cut short, says so" 'cut short' "$err"
 run verify "$folder/none.bnp"
 check "verify: no file" 1 "$status"
 
+# bench: what it says, not how fast.
+run bench -m "$m" -p 8 -n 4 -r 2 -t 1,2
+check "bench" 0: "$status:$err"
+has "bench: settings" '^2 runs of 8 prompt tokens and 4 more' "$out"
+has "bench: two threads" '^2 threads$' "$out"
+check "bench: two answers" 2 "$(printf '%s\n' "$out" | grep -c '^  answer .* tok/s ')"
+run bench -m "$m" -n 200 -r 1 -t 1 --json
+check "bench --json" 0: "$status:$err"
+has "bench: the prompt fits the context" '"prompt_tokens": 56, "predict_tokens": 200' "$out"
+for key in version model cpu tier load open_ms rows threads prefill_tok_per_s decode_tok_per_s \
+    first_token_ms weight_bytes cache_bytes gb_per_s read_gb_per_s pct_read; do
+    has "bench --json: $key" "\"$key\": " "$out"
+done
+for bad in '-t 0' '-t 1,' '-t 1,x' '-t 257' '-p 0' '-n 0' '-r 101' '-p 200 -n 200' '--tier vax'; do
+    # shellcheck disable=SC2086
+    run bench -m "$m" $bad
+    check "bench $bad" 2: "$status:$out"
+done
+
 echo "$n_passed passed, $n_failed failed, 0 skipped"
 [ "$n_failed" -eq 0 ]

@@ -11,7 +11,7 @@ static bool verify_tensors(const struct model_file *f, bool quiet, struct bitnet
 {
     struct progress bar;
     bool good = true;
-    map_advise(&f->map, 0, f->map.n_bytes, MAP_USE_ONCE);
+    map_read_once(&f->map);
     progress_start(&bar, "verify", "B", f->map.n_bytes, quiet);
     for (size_t i = 0; i < f->bnp.n_tensors && good; i++) {
         progress_set(&bar, f->bnp.tensors[i].off);
