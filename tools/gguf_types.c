@@ -10,13 +10,44 @@
 
 static const uint8_t POWER_OF_3[5] = {1, 3, 9, 27, 81};
 
+/* Field `shift` of n bytes as codes -1..2; not 0 when one of them was 3, which is 2. Eight bytes at a
+ * time: bits that a shift brings from the neighbour are masked away, and subtracting one from a
+ * byte with its top bit set never borrows. */
+static uint64_t quarter(int8_t *to, const uint8_t *bytes, size_t n, unsigned shift)
+{
+    const uint64_t threes = 0x0303030303030303, ones = 0x0101010101010101, tops = ones << 7;
+    uint64_t worst = 0, word;
+    size_t m = 0;
+    for (; m + 8 <= n; m += 8) {
+        memcpy(&word, bytes + m, 8);
+        word = word >> shift & threes;
+        worst |= word & word >> 1 & ones;
+        word = ((word | tops) - ones) ^ tops;
+        memcpy(to + m, &word, 8);
+    }
+    for (; m < n; m++) {
+        unsigned code = bytes[m] >> shift & 3;
+        to[m] = (int8_t)((int)code - 1);
+        worst |= code & code >> 1;
+    }
+    return worst;
+}
+
 /* n digits number `digit` of n bytes, as -1..1 */
 static void digits(int8_t *to, const uint8_t *bytes, size_t n, int digit)
 {
-    uint8_t factor = POWER_OF_3[digit];
-    for (size_t m = 0; m < n; m++) {
-        uint8_t v = (uint8_t)(bytes[m] * factor);
-        to[m] = (int8_t)((v * 3 >> 8) - 1);
+    enum { RUN = 16 };
+    uint16_t factor = POWER_OF_3[digit];
+    uint8_t run[RUN] = {0};
+    int8_t code[RUN];
+    for (size_t i = 0; i < n; i += RUN) {
+        size_t n_run = n - i < RUN ? n - i : RUN;
+        memcpy(run, bytes + i, n_run);
+        for (size_t m = 0; m < RUN; m++) {
+            uint16_t v = (uint16_t)(run[m] * factor & 255);
+            code[m] = (int8_t)((v * 3 >> 8) - 1);
+        }
+        memcpy(to + i, code, n_run);
     }
 }
 
@@ -49,25 +80,33 @@ static void tq2_0(int8_t *to, float *scale, const uint8_t *b)
 {
     for (size_t half = 0; half < 2; half++)
         for (size_t l = 0; l < 4; l++)
-            for (size_t m = 0; m < 32; m++)
-                to[128 * half + 32 * l + m] = (int8_t)((b[32 * half + m] >> 2 * l & 3) - 1);
+            quarter(to + 128 * half + 32 * l, b + 32 * half, 32, (unsigned)(2 * l));
     *scale = f16_to_f32(load_u16(b + 64));
 }
 
 /* f16 d, qs[16]: bit i, 1 is +1 and 0 is -1 */
 static void q1_0(int8_t *to, float *scale, const uint8_t *b)
 {
-    for (size_t m = 0; m < 16; m++)
-        for (size_t i = 0; i < 8; i++)
-            to[8 * m + i] = (int8_t)(2 * (b[2 + m] >> i & 1) - 1);
+    const uint64_t ones = 0x0101010101010101, tops = ones << 7;
+    for (size_t m = 0; m < 16; m++) { /* byte i of the word keeps bit i, then 2 * bit - 1 */
+        uint64_t word = b[2 + m] * ones & 0x8040201008040201;
+        word = (word + (tops - ones)) >> 7 & ones;
+        word = ((word << 1 | tops) - ones) ^ tops;
+        memcpy(to + 8 * m, &word, 8);
+    }
     *scale = f16_to_f32(load_u16(b));
 }
 
 static void q2(int8_t *to, const uint8_t *qs, size_t n_bytes)
 {
-    for (size_t m = 0; m < n_bytes; m++)
-        for (size_t i = 0; i < 4; i++)
-            to[4 * m + i] = (int8_t)((qs[m] >> 2 * i & 3) - 1);
+    const uint64_t ones = 0x0101010101010101, tops = ones << 7;
+    for (size_t m = 0; m < n_bytes; m += 2) { /* eight codes: byte i of the word keeps field i */
+        uint64_t word = qs[m] * 0x01010101ull | qs[m + 1] * 0x0101010100000000ull;
+        word = (word & 0x0000000300000003) | (word >> 2 & 0x0000030000000300) |
+               (word >> 4 & 0x0003000000030000) | (word >> 6 & 0x0300000003000000);
+        word = ((word | tops) - ones) ^ tops;
+        memcpy(to + 4 * m, &word, 8);
+    }
 }
 
 /* f16 d, qs[16]: four neighbours a byte; code 3 is +2 */
@@ -101,8 +140,7 @@ static void iq2_bn(int8_t *to, float *scale, const uint8_t *b)
 {
     (void)scale;
     for (size_t l = 0; l < 4; l++)
-        for (size_t m = 0; m < 16; m++)
-            to[16 * l + m] = (int8_t)((b[m] >> 2 * l & 3) - 1);
+        quarter(to + 16 * l, b, 16, (unsigned)(2 * l));
 }
 
 /* f16 d, 16 bytes: low nibbles are columns 0..15 */
@@ -149,12 +187,14 @@ static void q4_k(float *to, const uint8_t *b, size_t n)
 static void q6_k_block(float *to, const uint8_t *b)
 {
     float d = f16_to_f32(load_u16(b + 208));
-    for (size_t i = 0; i < 256; i++) {
-        size_t half = i / 128, quarter = i % 128 / 32, l = i % 32;
-        int low = b[64 * half + 32 * (quarter % 2) + l] >> 4 * (quarter / 2) & 15;
-        int high = b[128 + 32 * half + l] >> 2 * quarter & 3;
-        int scale = (int8_t)b[192 + i / 16];
-        to[i] = d * (float)scale * (float)((low | high << 4) - 32);
+    for (size_t run = 0; run < 16; run++) { /* of 16 columns with one scale */
+        size_t half = run / 8, q = run % 8 / 2, l = run % 2 * 16;
+        const uint8_t *low = b + 64 * half + 32 * (q % 2) + l, *high = b + 128 + 32 * half + l;
+        float step = d * (float)(int8_t)b[192 + run];
+        for (size_t m = 0; m < 16; m++) {
+            int code = (low[m] >> 4 * (q / 2) & 15) | (high[m] >> 2 * q & 3) << 4;
+            to[16 * run + m] = step * (float)(code - 32);
+        }
     }
 }
 
@@ -249,29 +289,6 @@ void i2s_range(enum i2s_layout l, uint64_t row, uint64_t n_rows, uint64_t n_cols
     uint64_t first = row * n_cols / unit, end = ((row + n_rows) * n_cols + unit - 1) / unit;
     *off = first * (unit / 4);
     *n_bytes = (end - first) * (unit / 4);
-}
-
-/* n codes of one quarter of a block, -1..1 each; not 0 when one of them was 3. Eight bytes at a
- * time: bits that a shift brings from the neighbour are masked away, and subtracting one from a
- * byte with its top bit set never borrows. */
-static uint64_t quarter(int8_t *to, const uint8_t *bytes, size_t n, unsigned shift)
-{
-    const uint64_t threes = 0x0303030303030303, ones = 0x0101010101010101, tops = ones << 7;
-    uint64_t worst = 0, word;
-    size_t m = 0;
-    for (; m + 8 <= n; m += 8) {
-        memcpy(&word, bytes + m, 8);
-        word = word >> shift & threes;
-        worst |= word & word >> 1 & ones;
-        word = ((word | tops) - ones) ^ tops;
-        memcpy(to + m, &word, 8);
-    }
-    for (; m < n; m++) {
-        unsigned code = bytes[m] >> shift & 3;
-        to[m] = (int8_t)((int)code - 1);
-        worst |= code & code >> 1;
-    }
-    return worst;
 }
 
 bool i2s_decode(enum i2s_layout l, const uint8_t *raw, uint64_t row, size_t n_rows, size_t n_cols,

@@ -29,9 +29,9 @@ void levels_of_codes(float *levels, const int8_t *codes, const float *scales, ui
 {
     for (size_t k0 = 0, j = 0; k0 < n_cols; k0 += RUN, j++) {
         size_t n = n_cols - k0 < RUN ? n_cols - k0 : RUN;
-        int any = 0;
-        for (size_t k = 0; k < n; k++)
-            any |= codes[k0 + k];
+        uint64_t words[RUN / 8] = {0};
+        memcpy(words, codes + k0, n);
+        uint64_t any = words[0] | words[1] | words[2] | words[3];
         levels[j] = any ? scales[group ? k0 / group : 0] : NAN;
     }
 }
@@ -57,16 +57,21 @@ bool levels_of_values(float *levels, const float *values, size_t n_cols)
     return true;
 }
 
-/* Notes zero and wide codes among n. */
+/* Notes zero and wide codes among n, eight at a time: 1 and -1 have their lowest bit set, and
+ * adding one leaves only 0, 1 and 2 of a byte that is -1, 0 or 1. */
 static void note_codes(struct finding *f, const int8_t *codes, size_t n)
 {
-    int n_zero = 0, n_wide = 0;
-    for (size_t k = 0; k < n; k++) {
-        n_zero += codes[k] == 0;
-        n_wide += (codes[k] > 1) | (codes[k] < -1);
+    const uint64_t ones = 0x0101010101010101, tops = ones << 7;
+    uint64_t word, all_odd = ones, over = 0;
+    for (size_t k = 0; k < n; k += 8) {
+        word = ones; /* pads the tail */
+        memcpy(&word, codes + k, n - k < 8 ? n - k : 8);
+        all_odd &= word;
+        word = ((word & ~tops) + ones) ^ (word & tops);
+        over |= (word & ~(ones * 3)) | (word & word >> 1 & ones);
     }
-    f->has_zero |= n_zero > 0;
-    f->has_wide |= n_wide > 0;
+    f->has_zero |= all_odd != ones;
+    f->has_wide |= over != 0;
 }
 
 /* Folds level b into *a, where NAN joins anything; false when they differ. */
