@@ -21,18 +21,24 @@ static uint64_t read_bytes(const uint8_t *p, size_t n_bytes)
     return (uint64_t)_mm512_reduce_add_epi64(sum[0]);
 }
 
+/* 16 sums: two instructions a cycle, each waiting five cycles on the one before it. */
 static uint64_t multiply_i8(size_t n_rounds)
 {
-    __m512i acc[8], a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5);
-    UNROLL for (int j = 0; j < 8; j++) { acc[j] = _mm512_setzero_si512(); }
+    __m512i acc[2][8], a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5);
+    UNROLL for (int j = 0; j < 8; j++) { acc[0][j] = acc[1][j] = _mm512_setzero_si512(); }
     for (size_t i = 0; i < n_rounds; i++) {
         UNROLL for (int j = 0; j < 8; j++)
         {
-            __asm__("vpdpbusd %2, %1, %0" : "+v"(acc[j]) : "v"(a), "v"(b));
+            __asm__("vpdpbusd %2, %1, %0" : "+v"(acc[0][j]) : "v"(a), "v"(b));
+            __asm__("vpdpbusd %2, %1, %0" : "+v"(acc[1][j]) : "v"(a), "v"(b));
         }
     }
-    UNROLL for (int j = 1; j < 8; j++) { acc[0] = _mm512_add_epi32(acc[0], acc[j]); }
-    return (uint64_t)_mm512_reduce_add_epi32(acc[0]);
+    __m512i sum = _mm512_setzero_si512();
+    UNROLL for (int j = 0; j < 8; j++)
+    {
+        sum = _mm512_add_epi32(sum, _mm512_add_epi32(acc[0][j], acc[1][j]));
+    }
+    return (uint64_t)_mm512_reduce_add_epi32(sum);
 }
 
 static uint64_t multiply_f32(size_t n_rounds)
@@ -54,5 +60,5 @@ static uint64_t multiply_f32(size_t n_rounds)
 
 void fill_avx512_peak(struct peak *p)
 {
-    *p = (struct peak){read_bytes, multiply_i8, multiply_f32, 8 * 64, 8 * 16};
+    *p = (struct peak){read_bytes, multiply_i8, multiply_f32, 16 * 64, 8 * 16};
 }

@@ -45,6 +45,7 @@ static void check_arm(void)
     best(CPU_NEON, "neon");
     best(CPU_NEON | CPU_DOTPROD, "neon-dotprod");
     best(CPU_NEON | CPU_I8MM, "neon"); /* i8mm without dotprod */
+    best(CPU_NEON | CPU_DOTPROD | CPU_I8MM, "neon-i8mm");
     best(CPU_DOTPROD, "scalar");
 }
 
@@ -64,6 +65,27 @@ static void check_select(void)
     CHECK(!kernels_select(&k, "mmx", why, note), "unknown tier");
     CHECK(strstr(why, "'mmx'") && strstr(why, "scalar"), "%s", why);
     CHECK(kernels_select(&k, NULL, why, note) && note[0] == 0, "%s", note);
+}
+
+/* The kernels that each pair of encoding and activations gets. */
+static void check_matmul(void)
+{
+    bool usable;
+    const char *tier;
+    for (size_t i = 0; (tier = kernels_tier(i, &usable)) != NULL; i++) {
+        struct kernels k;
+        kernels_fill(&k, tier);
+        const struct matrix_kernels *m = &k.matrix;
+        struct matrix b1 = {.encoding = ENC_B1}, t2 = {.encoding = ENC_T2};
+        struct matrix f16 = {.encoding = ENC_F16}, f32 = {.encoding = ENC_F32};
+        CHECK(kernels_matmul(&k, &b1, ACT_SIGN) == m->b1_sign, "%s", tier);
+        CHECK(kernels_matmul(&k, &b1, ACT_I8) == m->b1_i8, "%s", tier);
+        CHECK(kernels_matmul(&k, &b1, ACT_I2) ==
+                  (strcmp(tier, "avx512") == 0 ? m->b1_planes : m->b1_i8), "%s", tier);
+        CHECK(kernels_matmul(&k, &t2, ACT_I4) == m->t2_i8, "%s", tier);
+        CHECK(kernels_matmul(&k, &f16, ACT_F32) == m->f16_f32, "%s", tier);
+        CHECK(!kernels_matmul(&k, &f16, ACT_I8) && !kernels_matmul(&k, &f32, ACT_F32), "%s", tier);
+    }
 }
 
 /* One bit of one output wrong in one entry. */
@@ -107,6 +129,7 @@ int main(int argc, char **argv)
     CHECK((cpu_confirmed(0xffffffff) & ~0x1fffu) == 0, "no such features");
     CHECK(cpu_confirmed(0) == 0, "confirmed what was not claimed");
     check_select();
+    check_matmul();
     check_selftest();
     return check_done();
 }
