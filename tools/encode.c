@@ -78,6 +78,7 @@ bool encode_choose(const struct source *s, const struct source_tensor *t, const 
 }
 
 struct packing {
+    const char *path;
     const struct source_tensor *t;
     const struct plan *plan;
     uint8_t *out; /* the batch's blocks */
@@ -156,10 +157,11 @@ static void quantize_absmean(int8_t *to, const float *values, size_t n, float me
     *worst = e > *worst ? e : *worst;
 }
 
-static bool not_finite(const struct source_tensor *t, uint64_t row, struct bitnet_error *err)
+static bool not_finite(const char *path, const struct source_tensor *t, uint64_t row,
+                       struct bitnet_error *err)
 {
-    return fail(err, BITNET_BAD, "tensor '%s', row %llu: a value is not finite", t->origin,
-                (unsigned long long)row);
+    return fail(err, BITNET_BAD, "%s: tensor '%s', row %llu: a value is not finite", path,
+                t->origin, (unsigned long long)row);
 }
 
 static bool pack_halves(struct packing *k, size_t n_rows, struct room *room, float *worst,
@@ -171,8 +173,8 @@ static bool pack_halves(struct packing *k, size_t n_rows, struct room *room, flo
         room->halves[i] = f32_to_f16(v);
         float e = fabsf(v - f16_to_f32(room->halves[i]));
         if (!isfinite(e))
-            return fail(err, BITNET_BAD, "tensor '%s': %g does not fit f16: use --head i8",
-                        k->t->origin, (double)v);
+            return fail(err, BITNET_BAD, "%s: tensor '%s': %g does not fit f16: use --head i8",
+                        k->path, k->t->origin, (double)v);
         *worst = e > *worst ? e : *worst;
     }
     memset(room->halves + n, 0, (BLOCK_ROWS * k->t->n_cols - n) * sizeof(uint16_t));
@@ -193,7 +195,7 @@ static bool pack_floats(struct packing *k, uint64_t block, size_t n_rows, struct
         const float *v = room->rows.values + r * n;
         int8_t *q = room->packed + r * n;
         if (!floats_finite(v, n))
-            return not_finite(k->t, block * BLOCK_ROWS + r, err);
+            return not_finite(k->path, k->t, block * BLOCK_ROWS + r, err);
         if (k->t->absmean) {
             quantize_absmean(q, v, n, p->level, worst);
         } else if (p->encoding == ENC_I8) {
@@ -253,7 +255,7 @@ static bool write_gain(struct blocks *b, const struct source_tensor *t, struct b
     if (!b->source->read(b->source, t, 0, 1, &room->rows, err))
         return false;
     if (!floats_finite(room->rows.values, n))
-        return not_finite(t, 0, err);
+        return not_finite(b->source->path, t, 0, err);
     uint8_t *bytes = (uint8_t *)room->halves; /* holds 32 bytes a column */
     for (size_t k = 0; k < n; k++)
         store_f32(bytes + 4 * k, room->rows.values[k]);
@@ -271,7 +273,7 @@ bool encode_write(struct blocks *b, const struct source_tensor *t, struct plan *
     p->n_bytes = lines_bytes + scale_bytes;
     if (t->role == ROLE_GAIN)
         return write_gain(b, t, w, err);
-    struct packing k = {.t = t, .plan = p};
+    struct packing k = {.path = b->source->path, .t = t, .plan = p};
     k.block_bytes = layout_block_bytes(p->encoding, p->group, t->n_cols);
     uint64_t batch = BATCH_BYTES / k.block_bytes + 2 * (uint64_t)b->n_workers;
     k.out = malloc(batch * k.block_bytes);

@@ -196,7 +196,7 @@ static bool place_rows(struct source *s, const struct importer *f, struct source
         return bad(f, p->tensor, err, t->role == ROLE_GAIN
                        ? "is low-bit, wanted floats"
                        : "is not low-bit; only 1-bit and ternary models can be converted");
-    if (!check_span(f, p->tensor, t->n_rows * p->row_bytes, err))
+    if (type->code_max && !check_span(f, p->tensor, t->n_rows * p->row_bytes, err))
         return false;
     t->coded = type->code_max != 0;
     t->group = type->group;
@@ -322,11 +322,8 @@ static void settle(struct source *s)
 {
     struct net *n = &s->net;
     bool norm_in = false;
-    for (size_t i = 0; i < s->n_tensors; i++) {
-        struct source_tensor *t = &s->tensors[i];
-        size_t n_name = strlen(t->name);
-        norm_in |= n_name > 8 && strcmp(t->name + n_name - 8, ".norm_in") == 0;
-    }
+    for (size_t i = 0; i < s->n_tensors && !norm_in; i++)
+        norm_in = strcmp(s->tensors[i].name, "blk.0.attn_q.norm_in") == 0;
     if (norm_in) { /* a BitNet embedding model */
         n->act = "i8";
         n->pool_last = true;

@@ -294,14 +294,11 @@ static bool check_used(const struct source *s, struct bitnet_error *err)
     return true;
 }
 
-static bool has_part(const struct source *s, const char *tail)
+static bool has_tensor(const struct source *s, const char *name)
 {
-    size_t n_tail = strlen(tail);
-    for (size_t i = 0; i < s->n_tensors; i++) {
-        size_t n = strlen(s->tensors[i].name);
-        if (n >= n_tail && strcmp(s->tensors[i].name + n - n_tail, tail) == 0)
+    for (size_t i = 0; i < s->n_tensors; i++)
+        if (strcmp(s->tensors[i].name, name) == 0)
             return true;
-    }
     return false;
 }
 
@@ -310,12 +307,12 @@ static bool settle(struct source *s, struct bitnet_error *err)
 {
     struct hf *h = s->impl;
     struct net *n = &s->net;
-    if (h->config.untied && !has_part(s, "output"))
+    if (h->config.untied && !has_tensor(s, "output"))
         return fail(err, BITNET_BAD, "%s: tensor 'lm_head.weight' is missing, and config.json says "
                     "that the head is not tied", s->path);
     if (strncmp(n->arch, "bitnet", 6) == 0 && strcmp(n->ffn_act, "silu") == 0)
         n->arch = "bitnet"; /* the first b1.58 models */
-    bool norm_in = has_part(s, ".norm_in");
+    bool norm_in = has_tensor(s, "blk.0.attn_q.norm_in");
     n->act = h->config.bitnet || norm_in ? "i8" : weights_only_act;
     n->pool_last = n->pool_last && norm_in;
     struct hasher hasher;

@@ -89,7 +89,7 @@ static void copy_meta(const struct bnp *in, struct bnp_writer *w)
 }
 
 /* The lines of a ternary matrix in the other encoding, then its scales as they are. */
-static bool write_ternary(const struct bnp_tensor *t, struct plan *p, struct bnp_writer *w,
+static bool write_ternary(const char *path, const struct bnp_tensor *t, struct plan *p, struct bnp_writer *w,
                           struct bitnet_error *err)
 {
     const struct matrix *m = &t->matrix;
@@ -99,11 +99,11 @@ static bool write_ternary(const struct bnp_tensor *t, struct plan *p, struct bnp
     size_t n_blocks = layout_blocks(m->n_rows);
     int8_t *codes = malloc(BLOCK_ROWS * m->n_cols);
     uint8_t *block = malloc(to_bytes);
-    bool ok = codes && block ? true : fail(err, BITNET_FAILED, "out of memory");
+    bool ok = codes && block ? true : fail(err, BITNET_FAILED, "%s: out of memory", path);
     for (size_t b = 0; ok && b < n_blocks; b++) {
         if (!layout_unpack(codes, NULL, m->lines + b * from_bytes, from, 0, m->n_cols))
-            ok = fail(err, BITNET_BAD, "tensor '%s', row %zu and on: a code without meaning (bitnet "
-                      "verify tells more)", t->name, b * BLOCK_ROWS);
+            ok = fail(err, BITNET_BAD, "%s: tensor '%s', row %zu and on: a code without meaning",
+                      path, t->name, b * BLOCK_ROWS);
         if (ok) {
             layout_pack(block, p->encoding, 0, codes, NULL, m->n_cols);
             ok = bnp_writer_data(w, block, to_bytes, err);
@@ -137,7 +137,7 @@ static bool write_all(struct recoding *r, const struct import_job *j, struct blo
         if (ok && !r->changed[i])
             ok = bnp_writer_data(w, t->data, t->n_bytes, err);
         else if (ok && s->tensors[i].role == ROLE_BODY)
-            ok = write_ternary(t, &r->plans[i], w, err);
+            ok = write_ternary(s->path, t, &r->plans[i], w, err);
         else if (ok)
             ok = encode_write(b, &s->tensors[i], &r->plans[i], w, &bar, n_done, err);
         progress_set(&bar, n_done += t->n_bytes);
