@@ -68,12 +68,12 @@ INLINE __m256i table(int a, int b, int c, int d, int e, int f, int g, int h, int
 
 /* The five trits of each byte of t1.6.
  *
- * Let H, L be the nibbles. Below 192 a byte is c | t4 << 6, so c = 16 * (H & 3) + L, t4 = H / 4. From
- * 192 on it is 192 | (17 * t4 + c - 64): within one H, t4 steps up once at most, at the L where
- * 17 * t4 is passed, and c falls by 17 there. So c = L + base[H] - 17 * past, t4 = fifth[H] + past,
- * past = L > last[H]. Then c = 9 * high + low, each of them two trits that a table knows. c / 9 is
- * exact as c * 7282 >> 16; for the odd bytes the even byte below acts as a fraction and cannot
- * carry, because c + 255/256 < 81. */
+ * Let H, L be the nibbles. Below 192 a byte is c | t4 << 6, so c = 16 * (H & 3) + L, t4 = H / 4.
+ * From 192 on it is 192 | (17 * t4 + c - 64): within one H, t4 steps up once at most, at the L
+ * where 17 * t4 is passed, and c falls by 17 there. So c = L + base[H] - 17 * past and
+ * t4 = fifth[H] + past, past = L > last[H]. Then c = 9 * high + low, each of them two trits that a
+ * table knows. c / 9 is c * 7282 >> 16, exact here; for the odd bytes the even byte below acts as a
+ * fraction and cannot carry, because c + 255/256 < 81. */
 INLINE void trits_of(__m256i code[5], __m256i w)
 {
     const __m256i base = table(0, 16, 32, 48, 0, 16, 32, 48, 0, 16, 32, 48, 64, 80, 79, 78);

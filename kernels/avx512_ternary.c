@@ -13,10 +13,10 @@
  * all of its index that it reads), once in a table for bytes below 192 and, under a mask, once in
  * the table for the others; the fifth trit is the top two bits, or looked up the same way.
  *
- * Overflow: vpdpbusd wraps and does not saturate, and its four products are added in 32 bits. The
- * accumulator of field f holds at most n_cols / 4 * (3 << 2f) * 127 <= 2^15 * 192 * 127 < 2^30, with
- * the fifth trit of t1.6 in the last one n_cols * 2 / 5 * 192 * 127 < 2^31 - even for codes that
- * have no meaning.
+ * Overflow: vpdpbusd wraps and does not saturate, and its four products are added in 32 bits.
+ * The accumulator of field f holds at most n_cols / 4 * (3 << 2f) * 127 <= 2^15 * 192 * 127 < 2^30;
+ * with the fifth trit of t1.6 the last one holds n_cols * 2 / 5 * 192 * 127 < 2^31. This counts
+ * codes of 3, which have no meaning, too.
  */
 #include <immintrin.h>
 #include <string.h>

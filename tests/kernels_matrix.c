@@ -55,6 +55,7 @@ enum { S_LINES, S_WSCALE, S_Q, S_SUM32, S_ASCALE, S_F, S_SCRATCH, S_WANT, S_GOT,
 struct shape {
     size_t n_cols, n_tok, n_blocks, block_begin, block_end;
     enum data_kind data;
+    int corner; /* DATA_EXTREME: 1..4 all weights at one end, all activations at one; 0: drawn */
 };
 
 static matmul_fn *entry_of(const struct kernels *k, const struct entry *e)
@@ -86,7 +87,7 @@ static void make_matrix(struct harness *h, struct matrix *w, const struct entry 
     uint8_t *lines = guard_take(h, S_LINES, s->n_blocks * block_bytes);
     void *values = guard_take(h, S_VALUES, n * 2);
     uint16_t *halves = guard_take(h, S_HALVES, BLOCK_ROWS * n_groups * 2);
-    unsigned side = draw(h, 4);
+    unsigned side = s->corner ? (unsigned)s->corner % 2 : draw(h, 4);
     for (size_t b = 0; b < s->n_blocks; b++) {
         for (size_t i = 0; i < n; i++) {
             bool padding = b * BLOCK_ROWS + i / s->n_cols >= n_rows;
@@ -124,7 +125,7 @@ static void make_quantized(struct harness *h, struct activations *x, const struc
     int32_t *sum32 = guard_take(h, S_SUM32, x->n_tok * n_sums * sizeof *sum32);
     float *scale = guard_take(h, S_ASCALE, x->n_tok * x->n_groups * sizeof *scale);
     const int top = most[x->kind];
-    unsigned side = draw(h, 3);
+    unsigned side = s->corner ? (unsigned)(s->corner - 1) / 2 : draw(h, 3);
     for (size_t t = 0; t < x->n_tok; t++)
         for (size_t k = 0; k < x->q_stride; k++) {
             int v = draw_int(h, -top, top);
@@ -179,9 +180,9 @@ static void run_case(struct harness *h, const struct entry *e, uint32_t group,
 {
     char encoding[16];
     layout_name(encoding, e->encoding, group);
-    if (!case_begin(h, e->name, "%s x %s, %zu cols, blocks %zu..%zu of %zu, %zu tok, data %d",
+    if (!case_begin(h, e->name, "%s x %s, %zu cols, blocks %zu..%zu of %zu, %zu tok, data %d.%d",
                     encoding, a->name, s->n_cols, s->block_begin, s->block_end, s->n_blocks,
-                    s->n_tok, (int)s->data))
+                    s->n_tok, (int)s->data, s->corner))
         return;
     struct matrix w;
     struct activations x;
@@ -233,6 +234,21 @@ static void run_combinations(struct harness *h, const struct entry *e, const str
     }
 }
 
+/* Sums at their largest: every combination, every number of tokens that has code of its own, and
+ * the widest matrix there may be. */
+static void check_corners(struct harness *h, const struct entry *e)
+{
+    static const size_t many[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 33};
+    for (int corner = 1; corner <= 4; corner++) {
+        for (size_t i = 0; i < sizeof many / sizeof *many; i++) {
+            struct shape s = {700, many[i], 2, 0, 2, DATA_EXTREME, corner};
+            run_combinations(h, e, &s, 0, N_GROUPS * N_ACTS);
+        }
+        struct shape s = {MAX_COLS - (size_t)corner % 2, 1, 1, 0, 1, DATA_EXTREME, corner};
+        run_combinations(h, e, &s, (size_t)corner, 2);
+    }
+}
+
 static void check_entry(struct harness *h, const struct entry *e)
 {
     static const uint8_t ranges[][3] = {{1, 0, 1}, {3, 0, 3}, {2, 1, 2}, {5, 1, 5}, {4, 0, 4},
@@ -241,7 +257,7 @@ static void check_entry(struct harness *h, const struct entry *e)
     for (size_t n_cols = 1; n_cols <= 700; n_cols++, turn++) { /* every width */
         const uint8_t *r = ranges[turn % 7];
         struct shape s = {n_cols, 1 + turn % 12, r[0], r[1], r[2],
-                          (enum data_kind)(turn / 3 % N_DATA)};
+                          (enum data_kind)(turn / 3 % N_DATA), 0};
         run_combinations(h, e, &s, turn * 3, 2);
     }
     static const size_t widths[] = {1, 20, 63, 128, 320, 513, 640};
@@ -250,7 +266,7 @@ static void check_entry(struct harness *h, const struct entry *e)
     for (size_t i = 0; i < sizeof many / sizeof *many; i++) /* every number of tokens */
         for (size_t j = 0; j < 7; j++, turn++) {
             const uint8_t *r = ranges[(i + j) % 8];
-            struct shape s = {widths[j], many[i], r[0], r[1], r[2], DATA_RANDOM};
+            struct shape s = {widths[j], many[i], r[0], r[1], r[2], DATA_RANDOM, 0};
             if (turn % 3 == 0)
                 s.data = DATA_EXTREME;
             run_combinations(h, e, &s, turn, many[i] > 33 ? 1 : 2);
@@ -258,13 +274,10 @@ static void check_entry(struct harness *h, const struct entry *e)
     static const size_t real[] = {1024, 1536, 2048, 2560, 4096, 5460, 6144, 6912, 14336};
     for (size_t i = 0; i < sizeof real / sizeof *real; i++) /* models' shapes, a few blocks */
         for (size_t d = 0; d < N_DATA; d++, turn++) {
-            struct shape s = {real[i], 1 + turn % 5, 3, 0, 3, (enum data_kind)d};
+            struct shape s = {real[i], 1 + turn % 5, 3, 0, 3, (enum data_kind)d, 0};
             run_combinations(h, e, &s, turn, 2);
         }
-    for (size_t i = 0; i < 4; i++) { /* the widest: sums at their largest */
-        struct shape s = {MAX_COLS - i % 2, 1 + i / 2, 1, 0, 1, DATA_EXTREME};
-        run_combinations(h, e, &s, i, 2);
-    }
+    check_corners(h, e);
 }
 
 void check_matrix(struct harness *h)

@@ -87,7 +87,8 @@ static int code_at(const struct kind *kind, size_t r, size_t k)
         return low + 16 * (p[8 * 64 + k / 16 * 64 + 4 * r + k % 4] >> 2 * (k % 16 / 4) & 3);
     }
     case ENC_F16:
-        return p[k / 2 * 64 + 2 * (16 * (k % 2) + r)] + 256 * p[k / 2 * 64 + 2 * (16 * (k % 2) + r) + 1];
+        p += k / 2 * 64 + 2 * (16 * (k % 2) + r);
+        return p[0] + 256 * p[1];
     case ENC_T1_6: {
         static const int power[] = {1, 3, 9, 27};
         int byte = p[k / 20 * 64 + 4 * r + k % 4], j = (int)(k % 20 / 4);

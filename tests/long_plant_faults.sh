@@ -1,0 +1,71 @@
+#!/bin/sh
+# Is check_kernels able to fail? Plants one fault at a time in a copy of the kernels, builds, and
+# demands that check_kernels reports it. A fault whose pattern no longer matches the source fails
+# too. CC as for make; a tier that this machine cannot run is skipped.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+n_passed=0 n_failed=0 n_skipped=0
+tree=$(mktemp -d) || exit 1
+trap 'rm -rf "$tree"' EXIT
+mkdir "$tree/src" "$tree/tests" "$tree/tools"
+cp -r Makefile include kernels "$tree" && cp src/base.[ch] "$tree/src" &&
+    cp tests/check.h tests/check_kernels.c tests/kernel*.[ch] "$tree/tests" || exit 1
+check="$tree/out/tests/check_kernels"
+
+build() {
+    make -s -C "$tree" CC="${CC:-cc}" OUT=out out/tests/check_kernels >"$tree/log" 2>&1
+}
+
+# fault WHAT TIER KERNEL FILE SED-SCRIPT
+fault() {
+    if ! "$check" --tier "$2" --kernel "$3" >/dev/null 2>&1; then
+        echo "skip $1: $2 cannot run $3 here"
+        n_skipped=$((n_skipped + 1))
+        return
+    fi
+    cp "$tree/$4" "$tree/whole"
+    sed "$5" "$tree/whole" >"$tree/$4"
+    if cmp -s "$tree/whole" "$tree/$4"; then
+        result="FAIL: the pattern is not in $4"
+    elif ! build; then
+        result="FAIL: does not compile: $(grep -m 1 error "$tree/log")"
+    elif "$check" --tier "$2" --kernel "$3" >"$tree/log" 2>&1; then
+        result='FAIL: not noticed'
+    else
+        result="caught: $(grep -m 1 '^FAIL' "$tree/log" | cut -c 6-)"
+    fi
+    case $result in
+    caught:*FAIL* | FAIL*) n_failed=$((n_failed + 1)) ;;
+    *) n_passed=$((n_passed + 1)) ;;
+    esac
+    printf '%s\n    %s\n' "$1" "$result"
+    cp "$tree/whole" "$tree/$4"
+    build # the sound object again, for the next fault
+}
+
+build || {
+    cat "$tree/log"
+    exit 1
+}
+a2=kernels/avx2_ternary.c a5=kernels/avx512_ternary.c
+fault 'swapped maddubs operands' avx2 t2_i8 $a2 's/vpmaddubsw %3, %2/vpmaddubsw %2, %3/'
+fault 'int16 overflow, one token' avx2 t2_i8 $a2 's/T2_PAIR_LINES = 8/T2_PAIR_LINES = 9/'
+fault 'int16 overflow, few tokens' avx2 t2_i8 $a2 's/T2_LINES = 16/T2_LINES = 17/'
+fault 'int16 overflow, 1.6 bits' avx2 t1_6_i8 $a2 's/T1_6_LINES = 12/T1_6_LINES = 13/'
+fault 'int16 overflow, many tokens' avx2 t2_i8 $a2 's/TILE_STEPS = 64/TILE_STEPS = 65/'
+fault 'missing tail of columns' avx512 t2_i8 kernels/ternary.h 's/(n + 15) \/ 16/n \/ 16/'
+fault 'missing tail of columns, 1.6 bits' avx512 t1_6_i8 $a5 's/(r->n_cols + 19) \/ 20/r->n_cols \/ 20/'
+fault 'missing tail of tokens' avx512 t2_i8 $a5 's/^\( *\)case 5: gemm_tile.*/\1case 5: break;/'
+fault 'one line read too many' avx512 t2_i8 $a5 \
+    '/^INLINE void lines_pair/,/^}/s/i < n; i++/i < n + 1; i++/'
+fault 'wrong fold of the fields' avx512 t2_i8 $a5 's/(unsigned)(2 \* a)/(unsigned)a/'
+fault 'escaped bytes from 193 on' avx512 t1_6_i8 $a5 's/set1_epi8((char)192)/set1_epi8((char)193)/'
+fault 'wrong group of activations' avx512 t2_i8 kernels/ternary.h \
+    's/i \* r->cols \/ x->group\]/i]/'
+fault 'fused multiply-add' avx512 t2_i8 $a5 \
+    's/_mm512_add_ps(total, _mm512_mul_ps(\(.*\), scale));/_mm512_fmadd_ps(\1, scale, total);/'
+fault 'neighbours summed in place of halves' avx512 rmsnorm kernels/avx512_math.h \
+    's/_mm_add_ps(_mm256_castps256_ps128(sum8)/_mm_hadd_ps(_mm256_castps256_ps128(sum8)/'
+fault 'contraction left on' avx512 rmsnorm Makefile 's/-ffp-contract=off/-ffp-contract=fast/'
+echo "$n_passed passed, $n_failed failed, $n_skipped skipped"
+[ "$n_failed" -eq 0 ]
