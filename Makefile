@@ -67,7 +67,7 @@ fuzzers: $(FUZZERS)
 # Counts allocations: see the test.
 $(OUT)/tests/test_alloc: MUST += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign
 
-tests: $(TESTS) $(FUZZERS)
+tests: $(TESTS) $(FUZZERS) $(OUT)/tests/pty_run
 
 test: $(OUT)/bitnet tests
 	OUT=$(OUT) RUN="$(RUN)" sh tests/run.sh

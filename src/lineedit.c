@@ -34,7 +34,7 @@ static char *state_path(const char *name)
     if (path == NULL)
         return NULL;
     snprintf(path, n, "%s%s/bitnet/%s", base, between, name);
-    for (char *p = path + strlen(base); (p = strchr(p + 1, '/')) != NULL;) {
+    for (char *p = path; (p = strchr(p + 1, '/')) != NULL;) {
         *p = '\0';
         mkdir(path, 0700);
         *p = '/';

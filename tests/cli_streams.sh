@@ -1,0 +1,194 @@
+#!/bin/sh
+# Streams, signals and exit codes: pipes, closed and full outputs, terminals, Ctrl-C.
+# shellcheck disable=SC2154,SC2086
+. "$(dirname "$0")/lib_cli.sh"
+story='Once upon a time'
+
+# Where the prompt comes from.
+bn -p "$story" -n 8 --temp 0
+want 0 'prompt by -p'
+silent 'prompt by -p'
+cp "$out" "$work/eight"
+printf '%s' "$story" >"$work/story"
+printf '%s\n' "$story" >"$work/story_line"
+in=$work/story bn -n 8 --temp 0
+same 'prompt by stdin' "$out" "$work/eight"
+in=$work/story_line bn -n 8 --temp 0
+same 'the last newline is dropped' "$out" "$work/eight"
+bn -f "$work/story" -n 8 --temp 0
+same 'prompt by -f' "$out" "$work/eight"
+in=$work/story bn -f - -n 8 --temp 0
+same 'prompt by -f -' "$out" "$work/eight"
+cat "$work/story" | $BITNET -n 8 --temp 0 >"$out" 2>"$err"
+same 'prompt by a pipe' "$out" "$work/eight"
+printf 'upon a' >"$work/part"
+in=$work/part bn -p 'Once {} time' -n 8 --temp 0
+same '{} is the place of the text' "$out" "$work/eight"
+bn -f "$work/part" -p 'Once {} time' -n 8 --temp 0
+same '{} with -f' "$out" "$work/eight"
+printf 'Text' >"$work/text"
+in=$work/text bn -p 'Do it' --dry-run
+has 'text, empty line, instruction' 'prompt:
+Text'
+check 'instruction last' grep -qx 'Do it' "$out"
+bn
+want 2 'no prompt at all'
+bn -p ''
+want 0 'an empty prompt'
+in=$work/empty
+: >"$in"
+bn
+want 2 'an empty pipe'
+bn -p "$story" -n 8 --temp 0
+same '-p with an empty pipe' "$out" "$work/eight"
+unset in
+bn -f /no/such/file
+want 1 'a missing file'
+bn -f "$work"
+want 1 'a folder as prompt'
+if [ "$(id -u)" -ne 0 ]; then
+    : >"$work/secret" && chmod 0 "$work/secret"
+    bn -f "$work/secret"
+    want 1 'an unreadable file'
+fi
+printf 'one\0two' >"$work/nul"
+in=$work/nul bn -n 4 --json
+want 0 'NUL bytes in the prompt'
+printf 'caf\351 \377\376' >"$work/latin"
+in=$work/latin bn -n 4
+want 0 'invalid UTF-8 in the prompt'
+head -c 300000 /dev/zero | tr '\0' 'a' >"$work/huge"
+in=$work/huge bn -n 4
+want 1 'a huge prompt'
+says 'a huge prompt' '--fit'
+
+# Standard output.
+check 'answers are UTF-8' sh -c "$BITNET -p 'caf' -n 60 --temp 2 --top-k 0 -s 7 | iconv -f utf-8 -t utf-8 >/dev/null"
+if [ -e /dev/full ]; then
+    $BITNET -p "$story" -n 8 >/dev/full 2>"$err" </dev/null
+    status=$?
+    want 1 'a full disk'
+    says 'a full disk' 'No space left'
+    printf 'a\nb\n' | $BITNET --each-line -n 3 >/dev/full 2>"$err"
+    status=$?
+    want 1 'a full disk under --each-line'
+    $BITNET help >/dev/full 2>"$err"
+    status=$?
+    want 1 'a full disk for help'
+    bn logits --ids '1 2' -o /dev/full
+    want 1 'a full disk for logits'
+    $BITNET -p a --yesno >/dev/full 2>"$err" </dev/null
+    status=$?
+    want 1 'a full disk for yesno'
+fi
+$BITNET -p "$story" -n 8 >&- 2>"$err" </dev/null
+status=$?
+want 1 'closed stdout'
+$BITNET -p "$story" -n 8 --temp 0 >"$out" 2>"$err" <&-
+status=$?
+want 0 'closed stdin'
+same 'closed stdin' "$out" "$work/eight"
+$BITNET -p "$story" -n 8 --temp 0 >"$out" 2>&- </dev/null
+status=$?
+want 0 'closed stderr'
+$BITNET <&- >"$out" 2>"$err"
+status=$?
+want 2 'closed stdin and no prompt'
+# A closed pipe ends the run: --ignore-eos in a small context would else go on; no word on stderr.
+: >"$err"
+(
+    $BITNET -p "$story" --ignore-eos 2>"$err" </dev/null
+    echo $? >"$work/code"
+) | head -c1 >/dev/null
+status=$(cat "$work/code")
+check 'a closed pipe' test "$status" -eq 141 -o "$status" -eq 0
+silent 'a closed pipe'
+yes | (
+    $BITNET --each-line -n 2 2>"$err"
+    echo $? >"$work/code"
+) | head -n 3 >"$out"
+status=$(cat "$work/code")
+want 141 'a closed pipe under --each-line'
+check 'three answers came' test "$(wc -l <"$out")" -eq 3
+(
+    trap '' PIPE
+    $BITNET -p "$story" --ignore-eos 2>"$err" </dev/null
+    echo $? >"$work/code"
+) | head -c1 >/dev/null
+status=$(cat "$work/code")
+check 'a closed pipe with SIGPIPE ignored' test "$status" -eq 141 -o "$status" -eq 0
+silent 'a closed pipe with SIGPIPE ignored'
+
+# Signals. The endless input keeps the process alive until it is stopped.
+stop_with() { # signal, code
+    : >"$out"
+    mkfifo "$work/fifo"
+    $BITNET --each-line -n 4 <"$work/fifo" >"$out" 2>"$err" &
+    pid=$!
+    exec 9>"$work/fifo"
+    echo "$story" >&9
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        [ -s "$out" ] && break
+        sleep 0.2
+    done
+    check "a record that came is answered at once" test "$(wc -l <"$out")" -eq 1
+    kill "-$1" $pid
+    wait $pid
+    status=$?
+    exec 9>&-
+    rm "$work/fifo"
+    want "$2" "SIG$1"
+}
+# A shell starts background jobs with SIGINT ignored, so Ctrl-C is tested on a terminal.
+stop_with TERM 143
+$BITNET -p "$story" -n 200 --ignore-eos >"$out" 2>"$err" </dev/null
+cp "$out" "$work/full"
+
+# Terminals.
+pty="$RUN $OUT/tests/pty_run"
+if [ -x "$OUT/tests/pty_run" ]; then
+    $pty -- $BITNET -p "$story" -n 8 --temp 0 >"$out" 2>"$err"
+    status=$?
+    want 0 'on a terminal'
+    check 'the terminal shows the answer' grep -qF "$(cat "$work/eight")" "$out"
+    $pty 2004h 'Once\r' 2004h '\cd' -- $BITNET chat -n 5 >"$out" 2>"$err"
+    status=$?
+    want 0 'chat, Ctrl-D'
+    $pty 'help lists' '' 2004h '\cd' -- $BITNET >"$out" 2>"$err"
+    status=$?
+    want 0 'no prompt on a terminal starts chat'
+    has 'no prompt on a terminal starts chat' '/help lists commands'
+    $pty 2004h '\cc' 'again' '\cc' -- $BITNET chat >"$out" 2>"$err"
+    status=$?
+    quiet=1 want 130 'chat, Ctrl-C twice'
+    $pty 2004h '/help\r' 2004h '/quit\r' -- $BITNET chat >"$out" 2>"$err"
+    status=$?
+    want 0 '/help and /quit'
+    $pty 2004h 'ac\e[Db\x7f\ca\cfX\e[F!\r' 2004h '/save '"$work"'/edited\r' 2004h '\cd' -- \
+        $BITNET chat -n 1 >"$out" 2>"$err"
+    check 'cursor keys edit the line' grep -q '"aX.*c!"' "$work/edited"
+    $pty 2004h '\e[A\r' 2004h '/save '"$work"'/recalled\r' 2004h '\cd' -- \
+        $BITNET chat -n 1 >"$out" 2>"$err"
+    check 'the history is kept' test -s "$work/recalled"
+    TERM=dumb $pty '> ' 'Once\r' '> ' '\cd' -- $BITNET chat -n 5 >"$out" 2>"$err"
+    status=$?
+    want 0 'chat on a dumb terminal'
+    if grep -q "$(printf '\033')" "$out"; then flunk 'a dumb terminal gets no escapes'; else pass; fi
+    NO_COLOR=1 $pty 2004h '\cd' -- $BITNET chat >"$out" 2>"$err"
+    if grep -q "$(printf '\033\\[1m')" "$out"; then flunk 'NO_COLOR'; else pass; fi
+    $pty '@' '\cc' -- sh -c "echo @; exec $BITNET -p '$story' --tier scalar -t 1 --ignore-eos" \
+        >"$out" 2>"$err"
+    status=$?
+    quiet=1 want 130 'Ctrl-C while it answers'
+    check 'Ctrl-C cut the answer' test "$(wc -c <"$out")" -lt "$(wc -c <"$work/full")"
+    $pty 2004h 'Once\r' upon '\cc' 2004h '/stats\r' 'messages' '\cd' -- \
+        $BITNET chat --tier scalar -t 1 --ignore-eos >"$out" 2>"$err"
+    status=$?
+    want 0 'Ctrl-C stops the turn, chat goes on'
+    has 'Ctrl-C stops the turn, chat goes on' 'messages'
+    $pty -- sh -c "$BITNET -p '$story' -n 8 --temp 0 >$work/redirected" >"$out" 2>"$err"
+    same 'stdin a terminal, stdout a file' "$work/redirected" "$work/eight"
+else
+    skip 'terminals: tests/pty_run is not built'
+fi
+finish
