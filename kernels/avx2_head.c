@@ -333,13 +333,12 @@ INLINE void quad(__m256 w[4], const struct span *s, size_t c, size_t h, const en
 {
     const uint8_t *line = s->lines + 4 * c / cols_per_line[e] * 64;
     if (e == ENC_F16) {
-        size_t n_halves = (s->n_cols + 1) / 2 * 2; /* columns that the lines hold */
+        bool half_quad = 4 * c + 2 >= s->n_cols; /* the last line may be the first of a pair */
         UNROLL for (size_t j = 0; j < 4; j++)
         {
-            const uint8_t *at = s->lines + 128 * c + 32 * j + 16 * h;
-            w[j] = 4 * c + j < n_halves
-                       ? _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at))
-                       : _mm256_setzero_ps();
+            const __m128i *at = (const __m128i *)(s->lines + 128 * c + 32 * j + 16 * h);
+            w[j] = j >= 2 && half_quad ? _mm256_setzero_ps()
+                                       : _mm256_cvtph_ps(_mm_loadu_si128(at));
         }
         return;
     }
@@ -379,64 +378,72 @@ INLINE void quad(__m256 w[4], const struct span *s, size_t c, size_t h, const en
     }
 }
 
-/* Rows 8h .. 8h+7 of one block times nt tokens. */
-INLINE void float_tile(const struct matmul *m, size_t b, size_t h, size_t t0, const int nt,
-                       const enum encoding e)
+/* nh halves (of 8 rows, from h on) of one block times nt tokens, nh * nt = 2. */
+INLINE void float_tile(const struct matmul *m, size_t b, size_t h, size_t t0, const int nh,
+                       const int nt, const enum encoding e)
 {
     const struct matrix *w = m->w;
     const uint8_t *block = w->lines + b * layout_block_bytes(e, w->group, w->n_cols);
     size_t n_groups = w->group ? (w->n_cols + w->group - 1) / w->group : 1;
-    __m256 total[2];
-    UNROLL for (int t = 0; t < nt; t++) { total[t] = _mm256_setzero_ps(); }
+    __m256 total[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     for (size_t s = 0; s < n_groups; s++) {
         const struct span span = span_of(w, block, s, e);
         const float *f = m->x->f + t0 * m->x->q_stride + s * w->group;
         __m256 acc[2][4];
-        UNROLL for (int i = 0; i < 4; i++)
-        {
-            UNROLL for (int t = 0; t < nt; t++) { acc[t][i] = _mm256_setzero_ps(); }
-        }
+        UNROLL for (int i = 0; i < 4; i++) { acc[0][i] = acc[1][i] = _mm256_setzero_ps(); }
         for (size_t c = 0; 4 * c < span.n_cols; c++) {
-            __m256 value[4];
             prefetch(span.lines + 4 * c / cols_per_line[e] * 64);
-            quad(value, &span, c, h, e);
-            UNROLL for (size_t i = 0; i < 4; i++)
+            if (e == ENC_F16) { /* two lines */
+                prefetch(span.lines + 128 * c + 64);
+            }
+            UNROLL for (int j = 0; j < nh; j++)
             {
-                UNROLL for (int t = 0; t < nt; t++)
+                __m256 value[4];
+                quad(value, &span, c, h + (size_t)j, e);
+                UNROLL for (size_t i = 0; i < 4; i++)
                 {
-                    __m256 x = _mm256_set1_ps(f[(size_t)t * m->x->q_stride + 4 * c + i]);
-                    acc[t][i] = _mm256_add_ps(acc[t][i], _mm256_mul_ps(value[i], x));
+                    UNROLL for (int t = 0; t < nt; t++)
+                    {
+                        __m256 x = _mm256_set1_ps(f[(size_t)t * m->x->q_stride + 4 * c + i]);
+                        __m256 *sum = &acc[j * nt + t][i];
+                        *sum = _mm256_add_ps(*sum, _mm256_mul_ps(value[i], x));
+                    }
                 }
             }
         }
-        UNROLL for (int t = 0; t < nt; t++)
+        UNROLL for (int u = 0; u < 2; u++)
         {
-            __m256 g = _mm256_add_ps(_mm256_add_ps(acc[t][0], acc[t][2]),
-                                     _mm256_add_ps(acc[t][1], acc[t][3]));
+            size_t half = h + (size_t)(u / nt);
+            __m256 g = _mm256_add_ps(_mm256_add_ps(acc[u][0], acc[u][2]),
+                                     _mm256_add_ps(acc[u][1], acc[u][3]));
             if (span.scales) {
-                __m128i halves = _mm_loadu_si128((const __m128i *)(span.scales + 16 * h));
-                total[t] = _mm256_add_ps(total[t], _mm256_mul_ps(g, _mm256_cvtph_ps(halves)));
+                __m128i halves = _mm_loadu_si128((const __m128i *)(span.scales + 16 * half));
+                total[u] = _mm256_add_ps(total[u], _mm256_mul_ps(g, _mm256_cvtph_ps(halves)));
             } else {
-                total[t] = _mm256_mul_ps(g, matrix_scale(w, b, (int)h));
+                total[u] = _mm256_mul_ps(g, matrix_scale(w, b, (int)half));
             }
         }
     }
-    UNROLL for (int t = 0; t < nt; t++)
+    UNROLL for (int u = 0; u < 2; u++)
     {
-        float *y = m->y + (t0 + (size_t)t) * m->y_stride + b * BLOCK_ROWS + 8 * h;
-        _mm256_storeu_ps(y, total[t]);
+        size_t row = b * BLOCK_ROWS + 8 * (h + (size_t)(u / nt));
+        _mm256_storeu_ps(m->y + (t0 + (size_t)(u % nt)) * m->y_stride + row, total[u]);
     }
 }
 
+/* Eight blocks at a time meet all tokens, so that many tokens do not stream through the caches once
+ * for each block. */
 INLINE void times_float(const struct matmul *m, const enum encoding e)
 {
-    for (size_t b = 2 * m->block_begin; b < 2 * m->block_end; b++) {
-        size_t t = 0;
+    for (size_t first = m->block_begin; first < m->block_end; first += 8) {
+        size_t end = m->block_end - first < 8 ? m->block_end : first + 8, t = 0;
         for (; t + 2 <= m->x->n_tok; t += 2) {
-            float_tile(m, b / 2, b % 2, t, 2, e);
+            for (size_t b = 2 * first; b < 2 * end; b++) {
+                float_tile(m, b / 2, b % 2, t, 1, 2, e);
+            }
         }
-        if (t < m->x->n_tok) {
-            float_tile(m, b / 2, b % 2, t, 1, e);
+        for (size_t b = first; b < end && t < m->x->n_tok; b++) {
+            float_tile(m, b, 0, t, 2, 1, e);
         }
     }
 }

@@ -384,11 +384,12 @@ INLINE void quad(__m512 w[4], const struct span *s, size_t c, const enum encodin
 {
     const uint8_t *line = s->lines + 4 * c / cols_per_line[e] * 64;
     if (e == ENC_F16) {
-        size_t n_halves = (s->n_cols + 1) / 2 * 2; /* columns that the lines hold */
+        bool half_quad = 4 * c + 2 >= s->n_cols; /* the last line may be the first of a pair */
         UNROLL for (size_t j = 0; j < 4; j++)
         {
-            __mmask16 there = 4 * c + j < n_halves ? 0xffff : 0;
-            w[j] = _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(there, s->lines + 128 * c + 32 * j));
+            const __m256i *at = (const __m256i *)(s->lines + 128 * c + 32 * j);
+            w[j] = j >= 2 && half_quad ? _mm512_setzero_ps()
+                                       : _mm512_cvtph_ps(_mm256_loadu_si256(at));
         }
         return;
     }
@@ -425,63 +426,93 @@ INLINE void quad(__m512 w[4], const struct span *s, size_t c, const enum encodin
     }
 }
 
-/* One block times nt tokens. */
-INLINE void float_tile(const struct matmul *m, size_t b, size_t t0, const int nt,
-                       const enum encoding e)
+/* nb blocks times nt tokens, nb * nt <= 4. */
+INLINE void float_tile(const struct matmul *m, const size_t *block, size_t t0, const int nb,
+                       const int nt, const enum encoding e)
 {
     const struct matrix *w = m->w;
-    const uint8_t *block = w->lines + b * layout_block_bytes(e, w->group, w->n_cols);
+    size_t block_bytes = layout_block_bytes(e, w->group, w->n_cols);
     size_t n_groups = w->group ? (w->n_cols + w->group - 1) / w->group : 1;
     __m512 total[4];
-    UNROLL for (int t = 0; t < nt; t++) { total[t] = _mm512_setzero_ps(); }
+    UNROLL for (int u = 0; u < nb * nt; u++) { total[u] = _mm512_setzero_ps(); }
     for (size_t s = 0; s < n_groups; s++) {
-        const struct span span = span_of(w, block, s, e);
+        struct span span[2];
+        UNROLL for (int b = 0; b < nb; b++)
+        {
+            span[b] = span_of(w, w->lines + block[b] * block_bytes, s, e);
+        }
         const float *f = m->x->f + t0 * m->x->q_stride + s * w->group;
         __m512 acc[4][4];
-        UNROLL for (int i = 0; i < 4; i++)
+        UNROLL for (int u = 0; u < nb * nt; u++)
         {
-            UNROLL for (int t = 0; t < nt; t++) { acc[t][i] = _mm512_setzero_ps(); }
+            acc[u][0] = acc[u][1] = acc[u][2] = acc[u][3] = _mm512_setzero_ps();
         }
-        for (size_t c = 0; 4 * c < span.n_cols; c++) {
-            __m512 value[4];
-            prefetch(span.lines + 4 * c / cols_per_line[e] * 64);
-            quad(value, &span, c, e);
-            UNROLL for (size_t i = 0; i < 4; i++)
+        for (size_t c = 0; 4 * c < span[0].n_cols; c++) {
+            UNROLL for (int b = 0; b < nb; b++)
             {
-                UNROLL for (int t = 0; t < nt; t++)
+                __m512 value[4];
+                prefetch(span[b].lines + 4 * c / cols_per_line[e] * 64);
+                if (e == ENC_F16) { /* two lines */
+                    prefetch(span[b].lines + 128 * c + 64);
+                }
+                quad(value, &span[b], c, e);
+                UNROLL for (size_t i = 0; i < 4; i++)
                 {
-                    __m512 x = _mm512_set1_ps(f[(size_t)t * m->x->q_stride + 4 * c + i]);
-                    acc[t][i] = _mm512_add_ps(acc[t][i], _mm512_mul_ps(value[i], x));
+                    UNROLL for (int t = 0; t < nt; t++)
+                    {
+                        __m512 x = _mm512_set1_ps(f[(size_t)t * m->x->q_stride + 4 * c + i]);
+                        __m512 *sum = &acc[b * nt + t][i];
+                        *sum = _mm512_add_ps(*sum, _mm512_mul_ps(value[i], x));
+                    }
                 }
             }
         }
-        const void *halves = span.scales;
-        UNROLL for (int t = 0; t < nt; t++)
+        UNROLL for (int u = 0; u < nb * nt; u++)
         {
-            __m512 g = _mm512_add_ps(_mm512_add_ps(acc[t][0], acc[t][2]),
-                                     _mm512_add_ps(acc[t][1], acc[t][3]));
-            __m512 d = halves ? _mm512_cvtph_ps(_mm256_loadu_si256(halves)) : matrix_scale(w, b);
-            g = _mm512_mul_ps(g, d);
-            total[t] = halves ? _mm512_add_ps(total[t], g) : g;
+            __m512 g = _mm512_add_ps(_mm512_add_ps(acc[u][0], acc[u][2]),
+                                     _mm512_add_ps(acc[u][1], acc[u][3]));
+            if (span[u / nt].scales) {
+                const __m256i *halves = (const __m256i *)span[u / nt].scales;
+                g = _mm512_mul_ps(g, _mm512_cvtph_ps(_mm256_loadu_si256(halves)));
+                total[u] = _mm512_add_ps(total[u], g);
+            } else {
+                total[u] = _mm512_mul_ps(g, matrix_scale(w, block[u / nt]));
+            }
         }
     }
-    UNROLL for (int t = 0; t < nt; t++)
+    UNROLL for (int u = 0; u < nb * nt; u++)
     {
-        float *y = m->y + (t0 + (size_t)t) * m->y_stride + b * BLOCK_ROWS;
-        _mm512_storeu_ps(y, total[t]);
+        float *y = m->y + (t0 + (size_t)(u % nt)) * m->y_stride + block[u / nt] * BLOCK_ROWS;
+        _mm512_storeu_ps(y, total[u]);
     }
 }
 
+/* Few tokens: two streams, one from each half of the range. */
+INLINE void float_pairs(const struct matmul *m, size_t t, const enum encoding e)
+{
+    size_t half = (m->block_end - m->block_begin + 1) / 2;
+    for (size_t i = 0; i < half; i++) {
+        size_t second = m->block_begin + half + i;
+        size_t block[] = {m->block_begin + i, second < m->block_end ? second : m->block_end - 1};
+        float_tile(m, block, t, 2, 1, e);
+    }
+}
+
+/* Eight blocks at a time meet all tokens, so that many tokens do not stream through the caches once
+ * for each block. */
 INLINE void times_float(const struct matmul *m, const enum encoding e)
 {
-    for (size_t b = m->block_begin; b < m->block_end; b++) {
-        size_t t = 0;
-        for (; t + 4 <= m->x->n_tok; t += 4) {
-            float_tile(m, b, t, 4, e);
+    size_t n_fours = m->x->n_tok / 4 * 4;
+    for (size_t first = m->block_begin; first < m->block_end; first += 8) {
+        size_t end = m->block_end - first < 8 ? m->block_end : first + 8;
+        for (size_t t = 0; t < n_fours; t += 4) {
+            for (size_t b = first; b < end; b++) {
+                float_tile(m, &b, t, 1, 4, e);
+            }
         }
-        for (; t < m->x->n_tok; t++) {
-            float_tile(m, b, t, 1, e);
-        }
+    }
+    for (size_t t = n_fours; t < m->x->n_tok; t++) {
+        float_pairs(m, t, e);
     }
 }
 

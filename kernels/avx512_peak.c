@@ -48,11 +48,9 @@ static uint64_t multiply_f32(size_t n_rounds)
     for (size_t i = 0; i < n_rounds; i++) {
         UNROLL for (int j = 0; j < 8; j++)
         {
-            __m512 product = _mm512_mul_ps(a, b);
-            __asm__("" : "+v"(product)); /* a new one each time */
-            acc[j] = _mm512_add_ps(acc[j], product);
+            __asm__("" : "+v"(a)); /* a new product each time */
+            acc[j] = _mm512_add_ps(acc[j], _mm512_mul_ps(a, b));
         }
-        __asm__("" : "+v"(a));
     }
     UNROLL for (int j = 1; j < 8; j++) { acc[0] = _mm512_add_ps(acc[0], acc[j]); }
     return (uint64_t)_mm512_reduce_add_ps(acc[0]);

@@ -1,25 +1,29 @@
 /* bench_measure.c: see bench_measure.h. A window is one pass of all threads over a stretch of
- * weights, some hundred microseconds; kernel, read and peak take turns, so that what disturbs the
+ * weights, some hundreds of microseconds; kernel, read and peak take turns, so that what disturbs the
  * machine disturbs them alike, and medians drop what disturbs one. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/bench_measure.h"
 
-enum { MEMORY_BYTES = 256 << 20, CACHE_BYTES = 512 << 10, MAX_WINDOWS = 400, MIN_WINDOWS = 5,
+enum { MEMORY_BYTES = 256 << 20, CACHE_BYTES = 512 << 10, MAX_WINDOWS = 2000, MIN_WINDOWS = 5,
        PEAK_ROUNDS = 20000 };
-#define WINDOW_NS 4e6        /* at most about so much */
-#define SHORT_WINDOW_NS 3e5  /* at least so much, by repetition, when in cache */
+/* Shorter than the slices in which systems share a core, so that most windows are undisturbed; in
+ * cache reached by repetition. Many tokens need more blocks, for what is done once for all. */
+#define WINDOW_NS 3e5
+#define WINDOW_NS_MANY 1e6
+enum { LEAST_BLOCKS = 8, LEAST_BLOCKS_MANY = 48, MANY_TOKENS = 9 };
 
-/* One thread's memory: its scratch, and a place where results go. */
 struct run {
     const struct bench_job *job;
-    struct matmul m[2]; /* block ranges hold the whole stretch */
+    struct matmul m[2]; /* block_end: how many blocks a window takes */
     struct matrix w[2];
     struct activations x[2];
     void *scratch[MAX_THREADS];
     uint8_t *room;
-    size_t n_parts, n_repeats, copy; /* which copy this window reads */
+    size_t n_parts, n_repeats;
+    size_t n_places; /* windows that a copy has room for */
+    size_t window;   /* number of this one: which copy, and where in it */
     volatile uint64_t sink[MAX_THREADS];
 };
 
@@ -99,10 +103,13 @@ static void share(const struct matmul *m, int worker, int n_workers, size_t *beg
     *end = m->block_end * ((size_t)worker + 1) / (size_t)n_workers;
 }
 
+/* The first block of this window: one after the other through all copies. */
 static const uint8_t *part_at(const struct run *r, size_t part)
 {
     const struct bench_weights *w = r->job->weights;
-    return w->bytes + r->copy * w->copy_bytes + (part ? w->part_bytes[0] : 0);
+    size_t copy = r->window / r->n_places % w->n_copies, place = r->window % r->n_places;
+    return w->bytes + copy * w->copy_bytes + (part ? w->part_bytes[0] : 0) +
+           place * r->m[part].block_end * block_bytes_of(&r->w[part]);
 }
 
 static void kernel_window(void *ctx, int worker, int n_workers)
@@ -189,7 +196,8 @@ static bool run_open(struct run *r, const struct bench_job *job, struct bitnet_e
     size_t n_scale = aligned(most * 4 + 64) + aligned(job->n_tok * 4);
     size_t n_scratch = aligned(matmul_scratch_bytes(most));
     size_t total = 2 * (n_q + n_q / 8 + 128 + 4 * n_q) + n_y + n_scale + n_threads * n_scratch;
-    *r = (struct run){.job = job, .n_parts = job->cached ? 1 : 2, .n_repeats = 1};
+    *r = (struct run){.job = job, .n_parts = job->cached ? 1 : 2, .n_repeats = 1,
+                      .n_places = 1};
     if (posix_memalign((void **)&r->room, 64, total) != 0) {
         return fail(err, BITNET_FAILED, "cannot get %zu MiB of memory", total >> 20);
     }
@@ -222,28 +230,31 @@ static bool run_open(struct run *r, const struct bench_job *job, struct bitnet_e
     return true;
 }
 
-/* Shortens the stretch to what fits the caches, or when the kernel takes long; repeats what is too
- * short. */
+/* Cuts the window to what fits the caches, or to the time it may take; repeats what is short. */
 static void fit_window(struct run *r)
 {
-    size_t n_threads = (size_t)pool_threads(r->job->pool), least = 8 * n_threads;
+    bool many = r->job->n_tok >= MANY_TOKENS && r->job->act != ACT_F32;
+    size_t n_threads = (size_t)pool_threads(r->job->pool);
+    size_t all[2] = {r->m[0].block_end, r->m[1].block_end};
+    size_t unit = n_threads * (many ? LEAST_BLOCKS_MANY : LEAST_BLOCKS);
     if (r->job->cached) {
         size_t fit = CACHE_BYTES * n_threads / block_bytes_of(&r->w[0]) / n_threads * n_threads;
-        r->m[0].block_end = fit < r->m[0].block_end ? fit : r->m[0].block_end;
+        r->m[0].block_end = fit < all[0] ? fit : all[0];
+        double once = (time_window(r, kernel_window), time_window(r, kernel_window));
+        r->n_repeats = once < WINDOW_NS ? (size_t)(WINDOW_NS / once) + 1 : 1;
+        return;
     }
-    size_t all[2] = {r->m[0].block_end, r->m[1].block_end};
-    r->m[0].block_end = all[0] < least ? all[0] : least;
-    r->m[1].block_end = all[1] < least ? all[1] : least;
-    time_window(r, kernel_window);
-    double ns = time_window(r, kernel_window), part = (double)r->m[0].block_end / (double)all[0];
-    double whole = ns / part, cut = whole > WINDOW_NS ? WINDOW_NS / whole : 1.0;
     for (size_t p = 0; p < 2; p++) {
-        size_t n = (size_t)((double)all[p] * cut) / least * least;
-        r->m[p].block_end = cut == 1.0 ? all[p] : n < least ? least : n;
+        r->m[p].block_end = all[p] < unit ? all[p] : unit;
     }
-    if (r->job->cached) {
-        double once = time_window(r, kernel_window);
-        r->n_repeats = once < SHORT_WINDOW_NS ? (size_t)(SHORT_WINDOW_NS / once) + 1 : 1;
+    double ns = (time_window(r, kernel_window), time_window(r, kernel_window));
+    size_t n_units = (size_t)((many ? WINDOW_NS_MANY : WINDOW_NS) / ns);
+    n_units = n_units < 1 ? 1 : n_units;
+    r->n_places = SIZE_MAX;
+    for (size_t p = 0; p < 2; p++) {
+        r->m[p].block_end = unit * n_units < all[p] ? unit * n_units : all[p];
+        size_t n = all[p] / r->m[p].block_end;
+        r->n_places = n < r->n_places ? n : r->n_places;
     }
 }
 
@@ -265,9 +276,9 @@ bool bench_measure(struct bench_result *result, const struct bench_job *job,
     size_t n = 0;
     uint64_t end = now_ns() + (uint64_t)(job->seconds * 1e9);
     for (; n < MAX_WINDOWS && (n < MIN_WINDOWS || now_ns() < end); n++) {
-        r.copy = job->cached ? 0 : 2 * n % job->weights->n_copies;
+        r.window = job->cached ? 0 : 2 * n;
         ns[0][n] = time_window(&r, kernel_window);
-        r.copy = job->cached ? 0 : (2 * n + 1) % job->weights->n_copies;
+        r.window = job->cached ? 0 : 2 * n + 1;
         ns[1][n] = time_window(&r, read_window);
         ns[2][n] = time_window(&r, peak_window);
     }
