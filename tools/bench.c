@@ -253,11 +253,18 @@ static void print_series(const char *label, const char *unit, const struct serie
     printf("  %-22s%10.4g %-7s (%.4g .. %.4g)\n", label, x.median, unit, x.min, x.max);
 }
 
+/* What activations are rounded to: as asked, or as the file says. */
+static const char *act_name(const struct bench *b)
+{
+    const char *act = args_text(b->args, "--act");
+    return strcmp(act, "model") == 0 ? bitnet_model_meta(b->model, "arch.act") : act;
+}
+
 static void print_text(const struct bench *b, const struct machine *m)
 {
     const struct bitnet_shape *s = bitnet_model_shape(b->model);
-    printf("%s, load average %.2f, tier %s\n", m->cpu[0] ? m->cpu : "unknown CPU", m->load,
-           b->tier);
+    printf("%s, load average %.2f, tier %s, activations %s\n",
+           m->cpu[0] ? m->cpu : "unknown CPU", m->load, b->tier, act_name(b));
     printf("%s: %.1f MB, %.1f MB of weights and %.1f MB of cache read for one token\n",
            b->path ? b->path : "built-in model", (double)s->file_bytes / 1e6,
            (double)s->decode_bytes / 1e6, (double)b->cache_bytes / 1e6);
@@ -300,7 +307,7 @@ static bool print_json(const struct bench *b, const struct machine *m, struct bi
     printf("{\"version\": 1");
     if (!json_string("model", b->path ? b->path : "built-in model", err) ||
         !json_string("cpu", m->cpu, err) || !json_string("tier", b->tier, err) ||
-        !json_string("act", args_text(b->args, "--act"), err))
+        !json_string("act", act_name(b), err))
         return false;
     printf(", \"load\": %.2f, \"file_bytes\": %" PRIu64, m->load, s->file_bytes);
     json_series("open_ms", &b->open_ms);
