@@ -278,7 +278,7 @@ static void narrow_tables_2(const struct matmul *m, const struct runs *u)
 
 /* A tile of the second method: TILE_COLS columns of up to four blocks, spread to bytes, and the
  * sums of all tokens so far: floats, or integers while a run is not finished. */
-enum { TILE_LINES = 8, TILE_BLOCKS = 4, TILE_TOKENS = 6, PANEL_TOKENS = 192 };
+enum { TILE_LINES = 16, TILE_BLOCKS = 4, TILE_TOKENS = 6, PANEL_TOKENS = 192 };
 
 struct tile {
     _Alignas(64) uint8_t code[TILE_LINES * 8][TILE_BLOCKS][64]; /* 0 or 2; a row's 4 columns */
@@ -361,39 +361,40 @@ ALWAYS_INLINE void dot_lines(__m512i sum[TILE_TOKENS][TILE_BLOCKS], const struct
     }
 }
 
-/* The tile times nt tokens from panel token t0 on, added to their sums. */
+/* The tile times nt tokens from panel token t0 on, added to their sums. What the inner loops need
+ * is copied to locals first: their stores could otherwise be meant to change it. */
 ALWAYS_INLINE void dot_tile(const struct matmul *m, const struct runs *u, struct tile *w,
                             const struct panel *x, size_t t0, int nb, int nt)
 {
-    const int8_t *q = m->x->q + (x->t0 + t0) * m->x->q_stride + 32 * w->line;
+    const size_t q_stride = m->x->q_stride, n_runs = u->n_runs, run_lines = u->run_lines;
+    const int8_t *q = m->x->q + (x->t0 + t0) * q_stride + 32 * w->line;
+    __m512i(*to)[TILE_BLOCKS] = w->sum + t0;
     for (size_t i = 0, end; i < w->n_lines; i = end) {
-        const size_t run = (w->line + i) / u->run_lines, at = t0 * u->n_runs + run;
-        end = i + u->run_lines < w->n_lines ? i + u->run_lines : w->n_lines;
-        const bool begins = (w->line + i) % u->run_lines == 0;
-        const bool ends = (w->line + end) % u->run_lines == 0 || w->line + end == u->n_lines;
+        const size_t run = (w->line + i) / run_lines;
+        const int32_t *start = x->start + t0 * n_runs + run;
+        const float *a = x->scale + t0 * n_runs + run;
+        const float(*d)[16] = w->scale[i / run_lines];
+        end = i + run_lines < w->n_lines ? i + run_lines : w->n_lines;
+        const bool begins = (w->line + i) % run_lines == 0;
+        const bool ends = (w->line + end) % run_lines == 0 || w->line + end == u->n_lines;
         __m512i sum[TILE_TOKENS][TILE_BLOCKS];
 #pragma GCC unroll 24
         for (int j = 0; j < TILE_TOKENS * TILE_BLOCKS; j++)
             if (j / TILE_BLOCKS < nt && j % TILE_BLOCKS < nb) {
                 const int t = j / TILE_BLOCKS, b = j % TILE_BLOCKS;
-                sum[t][b] = begins ? _mm512_set1_epi32(x->start[at + (size_t)t * u->n_runs])
-                                   : w->sum[t0 + (size_t)t][b];
+                sum[t][b] = begins ? _mm512_set1_epi32(start[(size_t)t * n_runs]) : to[t][b];
             }
-        dot_lines(sum, w, q, m->x->q_stride, i, end, nb, nt);
+        dot_lines(sum, w, q, q_stride, i, end, nb, nt);
+        const __mmask16 any = run ? 0xffff : 0; /* float sums so far? else zero */
 #pragma GCC unroll 24
         for (int j = 0; j < TILE_TOKENS * TILE_BLOCKS; j++)
             if (j / TILE_BLOCKS < nt && j % TILE_BLOCKS < nb) {
                 const int t = j / TILE_BLOCKS, b = j % TILE_BLOCKS;
-                __m512i *to = &w->sum[t0 + (size_t)t][b];
-                if (ends) {
-                    __m512 acc = run ? _mm512_castsi512_ps(*to) : _mm512_setzero_ps();
-                    __m512 a = _mm512_set1_ps(x->scale[at + (size_t)t * u->n_runs]);
-                    __m512 d = _mm512_load_ps(w->scale[i / u->run_lines][b]);
-                    acc = _mm512_add_ps(acc, _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t][b]),
-                                                           _mm512_mul_ps(d, a)));
-                    sum[t][b] = _mm512_castps_si512(acc);
-                }
-                *to = sum[t][b];
+                const __m512 scale = _mm512_mul_ps(_mm512_load_ps(d[b]),
+                                                   _mm512_set1_ps(a[(size_t)t * n_runs]));
+                const __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t][b]), scale);
+                const __m512 acc = _mm512_maskz_load_ps(any, &to[t][b]);
+                to[t][b] = ends ? _mm512_castps_si512(_mm512_add_ps(acc, part)) : sum[t][b];
             }
     }
 }
