@@ -196,17 +196,18 @@ ALWAYS_INLINE void look_up(__m512i isum[2][2], const uint8_t *p[2], const struct
         }
 }
 
-/* ns blocks times nt tokens. */
+/* ns blocks, a stride apart from `block` on, times nt tokens from token t0 on. */
 ALWAYS_INLINE void table_blocks(const struct matmul *m, const struct runs *u,
-                                const struct token *x, const size_t *block, int ns, int nt,
-                                bool wide)
+                                const struct token *x, size_t t0, size_t block, size_t stride,
+                                int ns, int nt, bool wide)
 {
+    x += t0;
     const uint8_t *p[2], *scales[2];
     __m512 acc[4], d[2];
     __m512i isum[2][2];
 #pragma GCC unroll 2
     for (int s = 0; s < 2; s++) {
-        scales[s] = p[s] = m->w->lines + block[s < ns ? s : 0] * u->block_bytes;
+        scales[s] = p[s] = m->w->lines + (block + (s < ns ? (size_t)s * stride : 0)) * u->block_bytes;
         d[s] = _mm512_set1_ps(1.0f);
         acc[s] = acc[2 + s] = _mm512_setzero_ps();
     }
@@ -236,120 +237,108 @@ ALWAYS_INLINE void table_blocks(const struct matmul *m, const struct runs *u,
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++)
         if (i / 2 < ns && i % 2 < nt)
-            finish(m, block[i / 2], (size_t)(i % 2), acc[i]);
+            finish(m, block + (size_t)(i / 2) * stride, t0 + (size_t)(i % 2), acc[i]);
 }
 
-/* One or two tokens. Two streams, from the first block and from the middle one: each reads memory
- * straight on, and two of them faster than one. */
-ALWAYS_INLINE void by_tables(const struct matmul *m, const struct runs *u, int nt, bool wide)
+/* Up to TABLE_TOKENS, two at a time while their blocks are near. Two streams, from the first block
+ * and from the middle one: each reads memory straight on, and two of them faster than one. */
+ALWAYS_INLINE void by_tables(const struct matmul *m, const struct runs *u, bool wide)
 {
-    struct token x[2];
+    struct token x[TABLE_TOKENS];
+    const size_t n_tok = m->x->n_tok, half = (m->block_end - m->block_begin) / 2;
     uint8_t *at = m->scratch;
-    for (int t = 0; t < nt; t++)
-        at = make_token(&x[t], m, u, (size_t)t, at, wide);
-    const size_t half = (m->block_end - m->block_begin) / 2;
-    for (size_t i = 0; i < half; i++) {
-        const size_t block[2] = {m->block_begin + i, m->block_begin + half + i};
-        table_blocks(m, u, x, block, 2, nt, wide);
+    for (size_t t = 0; t < n_tok; t++)
+        at = make_token(&x[t], m, u, t, at, wide);
+    for (size_t b = m->block_begin; b < m->block_begin + half; b++) {
+        for (size_t t = 0; t + 2 <= n_tok; t += 2)
+            table_blocks(m, u, x, t, b, half, 2, 2, wide);
+        if (n_tok % 2)
+            table_blocks(m, u, x, n_tok - 1, b, half, 2, 1, wide);
     }
     for (size_t b = m->block_begin + 2 * half; b < m->block_end; b++)
-        table_blocks(m, u, x, &b, 1, nt, wide);
+        for (size_t t = 0; t < n_tok; t++)
+            table_blocks(m, u, x, t, b, 0, 1, 1, wide);
 }
 
-static void wide_tables_1(const struct matmul *m, const struct runs *u)
+static void wide_tables(const struct matmul *m, const struct runs *u)
 {
-    by_tables(m, u, 1, true);
+    by_tables(m, u, true);
 }
 
-static void wide_tables_2(const struct matmul *m, const struct runs *u)
+static void narrow_tables(const struct matmul *m, const struct runs *u)
 {
-    by_tables(m, u, 2, true);
+    by_tables(m, u, false);
 }
 
-static void narrow_tables_1(const struct matmul *m, const struct runs *u)
-{
-    by_tables(m, u, 1, false);
-}
-
-static void narrow_tables_2(const struct matmul *m, const struct runs *u)
-{
-    by_tables(m, u, 2, false);
-}
-
-/* A tile of the second method: TILE_COLS columns of up to four blocks, spread to bytes, and the
- * sums of all tokens so far: floats, or integers while a run is not finished. */
-enum { TILE_LINES = 16, TILE_BLOCKS = 4, TILE_TOKENS = 6, PANEL_TOKENS = 192 };
+/* The second method: up to four blocks are spread to bytes over all columns, and token after
+ * token runs over them; the second cache holds them meanwhile. */
+enum { TILE_BLOCKS = 4, TILE_TOKENS = 6, PANEL_TOKENS = 192 };
 
 struct tile {
-    _Alignas(64) uint8_t code[TILE_LINES * 8][TILE_BLOCKS][64]; /* 0 or 2; a row's 4 columns */
-    float scale[TILE_LINES][TILE_BLOCKS][16];                   /* by run */
-    __m512i sum[PANEL_TOKENS][TILE_BLOCKS];
-    size_t block;         /* the first one; they follow one another */
-    size_t line, n_lines; /* what code holds: whole runs, or a piece of one longer than it */
+    uint8_t (*code)[TILE_BLOCKS][64];  /* [8 * n_lines]: 0 or 2; a row's 4 columns in a dword */
+    float (*scale)[TILE_BLOCKS][16];   /* [n_runs] */
+    int32_t *start;                    /* [n_tok][n_runs] minus the sum of q, for codes 0 and 2 */
+    float *a;                          /* [n_tok][n_runs] scales of the activations */
+    size_t block;                      /* the first one; they follow one another */
+    size_t t0, n_tok;                  /* tokens that share the spreading: a panel */
 };
 
-/* Tokens that share the spreading, up to PANEL_TOKENS. */
-struct panel {
-    size_t t0, n_tok;
-    int32_t *start; /* [n_tok][n_runs] minus the sum of q: codes are 0 and 2 for -1 and +1 */
-    float *scale;   /* [n_tok][n_runs] */
-};
-
-static struct panel make_panel(const struct matmul *m, const struct runs *u, size_t t0, void *at)
+/* Lays the tile out in scratch (72 bytes a column and 48 for a full panel) and fills in what
+ * belongs to the tokens of the panel that begins at t0. */
+static struct tile make_tile(const struct matmul *m, const struct runs *u, size_t t0)
 {
-    size_t left = m->x->n_tok - t0;
-    struct panel x = {.t0 = t0, .n_tok = left < PANEL_TOKENS ? left : PANEL_TOKENS, .start = at};
-    x.scale = (float *)(x.start + x.n_tok * u->n_runs);
-    for (size_t t = 0; t < x.n_tok; t++)
+    const size_t left = m->x->n_tok - t0;
+    struct tile w = {.code = m->scratch, .t0 = t0};
+    w.n_tok = left < PANEL_TOKENS ? left : PANEL_TOKENS;
+    w.scale = (float(*)[TILE_BLOCKS][16])(w.code + 8 * u->n_lines);
+    w.start = (int32_t *)(w.scale + u->n_runs);
+    w.a = (float *)(w.start + w.n_tok * u->n_runs);
+    for (size_t t = 0; t < w.n_tok; t++)
         for (size_t i = 0; i < u->n_runs; i++) {
-            x.start[t * u->n_runs + i] = -run_sum(m, u, t0 + t, i);
-            x.scale[t * u->n_runs + i] = run_scale(m, u, t0 + t, i);
+            w.start[t * u->n_runs + i] = -run_sum(m, u, t0 + t, i);
+            w.a[t * u->n_runs + i] = run_scale(m, u, t0 + t, i);
         }
-    return x;
+    return w;
 }
 
-/* Spreads the tile's lines. The blocks of the next tile follow nb blocks on: that far ahead the
- * second cache is filled. */
-ALWAYS_INLINE void spread(struct tile *w, const struct matrix *matrix, const struct runs *u, int nb)
+/* Spreads nb blocks. The next tile follows nb blocks on: that far ahead the second cache is
+ * filled. */
+ALWAYS_INLINE void spread(const struct tile *w, const struct matrix *matrix, const struct runs *u,
+                          int nb)
 {
     const __m512i two = _mm512_set1_epi8(2), order = row_order();
-    const size_t group_lines = u->group_runs * u->run_lines;
     for (int b = 0; b < nb; b++) {
-        const size_t chunk = u->grouped ? w->line / (2 * group_lines) : 0;
-        const uint8_t *block = matrix->lines + (w->block + (size_t)b) * u->block_bytes;
-        const uint8_t *scales = block + chunk * (2 * group_lines + 1) * LINE_BYTES;
-        const uint8_t *p = block + (w->line + chunk) * LINE_BYTES;
-        if (u->grouped && w->line % (2 * group_lines)) /* a tile begins inside a chunk of G = 256 */
-            p += LINE_BYTES;
+        const uint8_t *p = matrix->lines + (w->block + (size_t)b) * u->block_bytes, *scales = p;
         __m512 d = _mm512_set1_ps(1.0f);
-        for (size_t i = 0; i < w->n_lines; i++) {
-            const size_t line = w->line + i;
-            if (u->grouped && line % group_lines == 0)
-                d = group_scale(&p, &scales, line / group_lines);
-            if (line % u->run_lines == 0)
-                _mm512_store_ps(w->scale[i / u->run_lines][b], d);
-            _mm_prefetch((const char *)p + (size_t)nb * u->block_bytes, _MM_HINT_T1);
-            __m512i x = _mm512_permutexvar_epi8(order, _mm512_loadu_si512(p));
-            p += LINE_BYTES;
-            _mm512_store_si512(w->code[8 * i][b], _mm512_and_si512(_mm512_add_epi8(x, x), two));
+        for (size_t run = 0, line = 0; run < u->n_runs; run++) {
+            if (u->grouped && run % u->group_runs == 0)
+                d = group_scale(&p, &scales, run / u->group_runs);
+            _mm512_store_ps(w->scale[run][b], d);
+            const size_t end = line + u->run_lines < u->n_lines ? line + u->run_lines : u->n_lines;
+            for (; line < end; line++, p += LINE_BYTES) {
+                _mm_prefetch((const char *)p + (size_t)nb * u->block_bytes, _MM_HINT_T1);
+                __m512i x = _mm512_permutexvar_epi8(order, _mm512_loadu_si512(p));
+                uint8_t(*to)[TILE_BLOCKS][64] = w->code + 8 * line;
+                _mm512_store_si512(to[0][b], _mm512_and_si512(_mm512_add_epi8(x, x), two));
 #pragma GCC unroll 7
-            for (size_t f = 1; f < 8; f++, x = _mm512_srli_epi32(x, 1))
-                _mm512_store_si512(w->code[8 * i + f][b], _mm512_and_si512(x, two));
+                for (int f = 1; f < 8; f++, x = _mm512_srli_epi32(x, 1))
+                    _mm512_store_si512(to[f][b], _mm512_and_si512(x, two));
+            }
         }
     }
 }
 
-/* Lines [begin, end) of the tile times nt tokens. */
-ALWAYS_INLINE void dot_lines(__m512i sum[TILE_TOKENS][TILE_BLOCKS], const struct tile *w,
-                             const int8_t *q, size_t q_stride, size_t begin, size_t end, int nb,
-                             int nt)
+/* Lines [begin, end) times nt tokens. */
+ALWAYS_INLINE void dot_lines(__m512i sum[TILE_TOKENS][TILE_BLOCKS],
+                             const uint8_t (*from)[TILE_BLOCKS][64], const int8_t *q,
+                             size_t q_stride, size_t begin, size_t end, int nb, int nt)
 {
     for (size_t k = 8 * begin; k < 8 * end; k++) {
         __m512i code[TILE_BLOCKS];
 #pragma GCC unroll 4
         for (int b = 0; b < TILE_BLOCKS; b++)
             if (b < nb)
-                code[b] = _mm512_load_si512(w->code[k][b]);
+                code[b] = _mm512_load_si512(from[k][b]);
 #pragma GCC unroll 24
         for (int i = 0; i < TILE_TOKENS * TILE_BLOCKS; i++)
             if (i / TILE_BLOCKS < nt && i % TILE_BLOCKS < nb) {
@@ -361,103 +350,93 @@ ALWAYS_INLINE void dot_lines(__m512i sum[TILE_TOKENS][TILE_BLOCKS], const struct
     }
 }
 
-/* The tile times nt tokens from panel token t0 on, added to their sums. What the inner loops need
- * is copied to locals first: their stores could otherwise be meant to change it. */
-ALWAYS_INLINE void dot_tile(const struct matmul *m, const struct runs *u, struct tile *w,
-                            const struct panel *x, size_t t0, int nb, int nt)
+/* The tile times nt tokens from panel token t0 on. */
+ALWAYS_INLINE void dot_tile(const struct matmul *m, const struct runs *u, const struct tile *w,
+                            size_t t0, int nb, int nt)
 {
-    const size_t q_stride = m->x->q_stride, n_runs = u->n_runs, run_lines = u->run_lines;
-    const int8_t *q = m->x->q + (x->t0 + t0) * q_stride + 32 * w->line;
-    __m512i(*to)[TILE_BLOCKS] = w->sum + t0;
-    for (size_t i = 0, end; i < w->n_lines; i = end) {
-        const size_t run = (w->line + i) / run_lines;
-        const int32_t *start = x->start + t0 * n_runs + run;
-        const float *a = x->scale + t0 * n_runs + run;
-        const float(*d)[16] = w->scale[i / run_lines];
-        end = i + run_lines < w->n_lines ? i + run_lines : w->n_lines;
-        const bool begins = (w->line + i) % run_lines == 0;
-        const bool ends = (w->line + end) % run_lines == 0 || w->line + end == u->n_lines;
+    const size_t q_stride = m->x->q_stride, n_runs = u->n_runs, n_lines = u->n_lines;
+    const int8_t *q = m->x->q + (w->t0 + t0) * q_stride;
+    __m512 acc[TILE_TOKENS][TILE_BLOCKS];
+#pragma GCC unroll 24
+    for (int i = 0; i < TILE_TOKENS * TILE_BLOCKS; i++)
+        acc[i / TILE_BLOCKS][i % TILE_BLOCKS] = _mm512_setzero_ps();
+    for (size_t run = 0, line = 0; run < n_runs; run++) {
+        const int32_t *start = w->start + t0 * n_runs + run;
+        const float *a = w->a + t0 * n_runs + run;
+        const size_t end = line + u->run_lines < n_lines ? line + u->run_lines : n_lines;
         __m512i sum[TILE_TOKENS][TILE_BLOCKS];
 #pragma GCC unroll 24
-        for (int j = 0; j < TILE_TOKENS * TILE_BLOCKS; j++)
-            if (j / TILE_BLOCKS < nt && j % TILE_BLOCKS < nb) {
-                const int t = j / TILE_BLOCKS, b = j % TILE_BLOCKS;
-                sum[t][b] = begins ? _mm512_set1_epi32(start[(size_t)t * n_runs]) : to[t][b];
-            }
-        dot_lines(sum, w, q, q_stride, i, end, nb, nt);
-        const __mmask16 any = run ? 0xffff : 0; /* float sums so far? else zero */
+        for (int i = 0; i < TILE_TOKENS * TILE_BLOCKS; i++)
+            if (i / TILE_BLOCKS < nt)
+                sum[i / TILE_BLOCKS][i % TILE_BLOCKS] =
+                    _mm512_set1_epi32(start[(size_t)(i / TILE_BLOCKS) * n_runs]);
+        dot_lines(sum, w->code, q, q_stride, line, end, nb, nt);
+        line = end;
 #pragma GCC unroll 24
-        for (int j = 0; j < TILE_TOKENS * TILE_BLOCKS; j++)
-            if (j / TILE_BLOCKS < nt && j % TILE_BLOCKS < nb) {
-                const int t = j / TILE_BLOCKS, b = j % TILE_BLOCKS;
-                const __m512 scale = _mm512_mul_ps(_mm512_load_ps(d[b]),
+        for (int i = 0; i < TILE_TOKENS * TILE_BLOCKS; i++)
+            if (i / TILE_BLOCKS < nt && i % TILE_BLOCKS < nb) {
+                const int t = i / TILE_BLOCKS, b = i % TILE_BLOCKS;
+                const __m512 scale = _mm512_mul_ps(_mm512_load_ps(w->scale[run][b]),
                                                    _mm512_set1_ps(a[(size_t)t * n_runs]));
-                const __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t][b]), scale);
-                const __m512 acc = _mm512_maskz_load_ps(any, &to[t][b]);
-                to[t][b] = ends ? _mm512_castps_si512(_mm512_add_ps(acc, part)) : sum[t][b];
+                acc[t][b] = _mm512_add_ps(acc[t][b],
+                                          _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t][b]), scale));
             }
     }
+    for (int i = 0; i < TILE_TOKENS * TILE_BLOCKS; i++)
+        if (i / TILE_BLOCKS < nt && i % TILE_BLOCKS < nb)
+            finish(m, w->block + (size_t)(i % TILE_BLOCKS), w->t0 + t0 + (size_t)(i / TILE_BLOCKS),
+                   acc[i / TILE_BLOCKS][i % TILE_BLOCKS]);
 }
 
 /* nb blocks, from w->block on, times the panel. */
-ALWAYS_INLINE void dot_blocks(const struct matmul *m, const struct runs *u, struct tile *w,
-                              const struct panel *x, int nb)
+ALWAYS_INLINE void dot_blocks(const struct matmul *m, const struct runs *u, const struct tile *w,
+                              int nb)
 {
-    for (w->line = 0; w->line < u->n_lines; w->line += TILE_LINES) {
-        w->n_lines = u->n_lines - w->line < TILE_LINES ? u->n_lines - w->line : TILE_LINES;
-        spread(w, m->w, u, nb);
-        for (size_t t = 0, nt; t < x->n_tok; t += nt) {
-            const size_t left = x->n_tok - t;
-            nt = left <= TILE_TOKENS ? left : left < 2 * TILE_TOKENS ? (left + 1) / 2 : TILE_TOKENS;
-            switch (nt) {
-            case 1: dot_tile(m, u, w, x, t, nb, 1); break;
-            case 2: dot_tile(m, u, w, x, t, nb, 2); break;
-            case 3: dot_tile(m, u, w, x, t, nb, 3); break;
-            case 4: dot_tile(m, u, w, x, t, nb, 4); break;
-            case 5: dot_tile(m, u, w, x, t, nb, 5); break;
-            default: dot_tile(m, u, w, x, t, nb, 6); break;
-            }
+    spread(w, m->w, u, nb);
+    for (size_t t = 0, nt; t < w->n_tok; t += nt) {
+        const size_t left = w->n_tok - t;
+        nt = left <= TILE_TOKENS ? left : left < 2 * TILE_TOKENS ? (left + 1) / 2 : TILE_TOKENS;
+        switch (nt) {
+        case 1: dot_tile(m, u, w, t, nb, 1); break;
+        case 2: dot_tile(m, u, w, t, nb, 2); break;
+        case 3: dot_tile(m, u, w, t, nb, 3); break;
+        case 4: dot_tile(m, u, w, t, nb, 4); break;
+        case 5: dot_tile(m, u, w, t, nb, 5); break;
+        default: dot_tile(m, u, w, t, nb, 6); break;
         }
     }
-    for (size_t t = 0; t < x->n_tok; t++)
-        for (int b = 0; b < nb; b++)
-            finish(m, w->block + (size_t)b, x->t0 + t, _mm512_castsi512_ps(w->sum[t][b]));
 }
 
-static void dot_four_blocks(const struct matmul *m, const struct runs *u, struct tile *w,
-                            const struct panel *x)
+static void dot_four_blocks(const struct matmul *m, const struct runs *u, const struct tile *w)
 {
-    dot_blocks(m, u, w, x, 4);
+    dot_blocks(m, u, w, 4);
 }
 
-static void dot_one_block(const struct matmul *m, const struct runs *u, struct tile *w,
-                          const struct panel *x)
+static void dot_one_block(const struct matmul *m, const struct runs *u, const struct tile *w)
 {
-    dot_blocks(m, u, w, x, 1);
+    dot_blocks(m, u, w, 1);
 }
 
 static void by_dots(const struct matmul *m, const struct runs *u)
 {
-    struct tile *w = m->scratch;
     for (size_t t = 0; t < m->x->n_tok; t += PANEL_TOKENS) {
-        const struct panel x = make_panel(m, u, t, w + 1);
-        for (w->block = m->block_begin; w->block + 4 <= m->block_end; w->block += 4)
-            dot_four_blocks(m, u, w, &x);
-        for (; w->block < m->block_end; w->block++)
-            dot_one_block(m, u, w, &x);
+        struct tile w = make_tile(m, u, t);
+        for (w.block = m->block_begin; w.block + 4 <= m->block_end; w.block += 4)
+            dot_four_blocks(m, u, &w);
+        for (; w.block < m->block_end; w.block++)
+            dot_one_block(m, u, &w);
     }
 }
 
 static void binary_i8(const struct matmul *m)
 {
     const struct runs u = runs_of(m);
-    const bool wide = m->x->kind == ACT_I8;
-    if (m->x->n_tok > 2)
+    if (m->x->n_tok > TABLE_TOKENS)
         by_dots(m, &u);
-    else if (m->x->n_tok == 2)
-        (wide ? wide_tables_2 : narrow_tables_2)(m, &u);
+    else if (m->x->kind == ACT_I8)
+        wide_tables(m, &u);
     else
-        (wide ? wide_tables_1 : narrow_tables_1)(m, &u);
+        narrow_tables(m, &u);
 }
 
 void fill_avx512_binary(struct matrix_kernels *m)
