@@ -95,6 +95,8 @@ static const struct arg_option grep_rows[] = {
      "how the cache keeps keys and values", NULL},
     {"--act", "TYPE", ARG_WORD, 0, 0, 0, "model|i8|i8g32|i8g128|f32|i4|sign", "model",
      "what activations are rounded to", NULL},
+    {"--no-cache", NULL, ARG_FLAG, 0, 0, 0, NULL, NULL,
+     "convert a foreign model into a temporary file", NULL},
     {"--verbose", NULL, ARG_FLAG, 0, 0, 0, NULL, NULL,
      "say what is done and how long it took, on stderr", NULL},
     {"--help", NULL, ARG_FLAG, 0, 0, 0, NULL, NULL, "this help", NULL},

@@ -215,7 +215,7 @@ static void print_json(const struct doctor *d)
 int cmd_doctor(int argc, char **argv)
 {
     struct args a;
-    int status;
+    int status = BITNET_OK;
     struct bitnet_error err = {0};
     if (!cmd_begin(&a, "doctor", argc, argv, &status))
         return status;

@@ -179,7 +179,10 @@ static int generate(struct run *r, struct bitnet_error *err)
         return cmd_fail(err);
     if (cmd_signal() != 0)
         return 128 + cmd_signal();
-    return args_flag(a, "--strict") && (limited || r->prompt.was_cut) ? BITNET_CUT : BITNET_OK;
+    if (!args_flag(a, "--strict") || (!limited && !r->prompt.was_cut))
+        return BITNET_OK;
+    cmd_note(a, "--strict: %s", limited ? "a limit cut the answer" : "the text was cut");
+    return BITNET_CUT;
 }
 
 static int choose(struct run *r, struct bitnet_error *err)

@@ -1,0 +1,198 @@
+#!/bin/sh
+# Many records: --each-line, -0, --jsonl and grep. Answers equal those of a record alone, in order,
+# whatever the batch, the split or the neighbours.
+# shellcheck disable=SC2154,SC2086
+. "$(dirname "$0")/lib_cli.sh"
+
+# 1,000 records: together, one by one, split over processes and joined again.
+awk 'BEGIN { srand(3)
+    split("the cat dog ran home Lily was happy sad to play with ball She said no big red tree", w, " ")
+    for (i = 0; i < 1000; i++) {
+        line = "Once"
+        for (k = int(rand() * 9); k >= 0; k--) line = line " " w[1 + int(rand() * 19)]
+        print line " " i % 300
+    } }' >"$work/records"
+options='--each-line -n 6'
+in=$work/records bn $options --batch 8
+want 0 '1,000 records'
+silent '1,000 records'
+cp "$out" "$work/all"
+check 'one line for each' test "$(wc -l <"$out")" -eq 1000
+in=$work/records bn $options --batch 1
+same 'one by one' "$out" "$work/all"
+in=$work/records bn $options --batch 64 -t 1
+same 'another batch and thread count' "$out" "$work/all"
+bn $options -f "$work/records"
+same 'from a file' "$out" "$work/all"
+if command -v split >/dev/null; then
+    (cd "$work" && split -l 211 records part.)
+    : >"$work/joined"
+    for part in "$work"/part.*; do
+        in=$part bn $options --batch 3
+        cat "$out" >>"$work/joined"
+    done
+    same 'split and joined' "$work/joined" "$work/all"
+fi
+sed -n 700p "$work/records" >"$work/one"
+in=$work/one bn $options
+sed -n 700p "$work/all" >"$work/one.want"
+same 'a record alone' "$out" "$work/one.want"
+sort "$work/records" | uniq >"$work/sorted"
+in=$work/sorted bn $options
+sort -u "$out" >"$work/sorted.out"
+sort -u "$work/all" | cmp -s - "$work/sorted.out"
+check 'sorted input, the same answers' test $? -eq 0
+
+# A prefix that all share is read once and changes nothing.
+long='Once upon a time there was a little girl named Lily who loved to play with her red ball. One day she saw'
+head -n 40 "$work/records" >"$work/forty"
+in=$work/forty bn $options -p "$long: {}"
+cp "$out" "$work/shared"
+: >"$work/alone"
+while read -r line; do
+    printf '%s\n' "$line" >"$work/one"
+    in=$work/one bn $options -p "$long: {}" --batch 1
+    cat "$out" >>"$work/alone"
+done <<END
+$(head -n 10 "$work/forty")
+END
+head -n 10 "$work/shared" >"$work/shared10"
+same 'the shared prefix' "$work/alone" "$work/shared10"
+
+# Forms of records and answers.
+printf 'a\n\nb' >"$work/three"
+in=$work/three bn --each-line -n 3
+check 'an empty line and a last line without newline' test "$(wc -l <"$out")" -eq 3
+printf 'one\0two\nlines\0' >"$work/nul"
+in=$work/nul bn -0 -n 3
+check 'NUL records' test "$(tr -dc '\0' <"$out" | wc -c)" -eq 2
+in=/dev/null bn --each-line
+want 0 'no record'
+is 'no record' ''
+printf 'bad \377 bytes\n' >"$work/bytes"
+in=$work/bytes bn --each-line -n 3
+want 0 'invalid UTF-8'
+bn --each-line -n 60 -s 5 -f "$work/forty"
+check 'newlines are escaped' test "$(wc -l <"$out")" -eq 40
+(head -c 17000000 /dev/zero | tr '\0' 'x' && printf '\nOnce\n') >"$work/monster"
+in=$work/monster bn --each-line -n 3
+want 1 'a record of 17 MB'
+says 'a record of 17 MB' 'longer than 16 MiB'
+check 'the next one goes on' test "$(wc -l <"$out")" -eq 2
+rm "$work/monster"
+awk 'BEGIN { for (i = 0; i < 3000; i++) printf "word "; print ""; print "Once" }' >"$work/wide"
+in=$work/wide bn --each-line -n 3
+want 1 'a record that does not fit'
+says 'a record that does not fit' 'record 1:'
+check 'the others are answered' test "$(sed -n 2p "$out" | wc -c)" -gt 1
+in=$work/wide bn --each-line -n 3 --fit tail
+want 0 'a record that is cut'
+in=$work/wide bn --each-line -n 3 --fit tail --strict
+quiet=1 want 4 'a record that is cut, --strict'
+
+# Endless input streams, in bounded memory, and ends with its reader.
+yes 'Once upon a time' | head -n 3000 | $BITNET --each-line -n 2 >"$out" 2>"$err"
+check '3,000 equal records' test "$(sort -u "$out" | wc -l)" -eq 1
+
+# JSON records.
+cat >"$work/records.jsonl" <<'END'
+{"text":"Once upon a time","id":"first","n":5}
+{"prompt":"Once upon a time","id":7,"temp":0,"n":5}
+{"text":"Once upon a time","n":5,"seed":9,"top_k":3,"top_p":0.9,"min_p":0.01}
+{"text":"Once upon a time","temp":0,"stop":"little"}
+{"text":"Once upon a time","temp":0,"stop":["nowhere","there"]}
+{"text":"hello","system":"Be kind.","n":2}
+END
+in=$work/records.jsonl bn --jsonl
+want 0 'JSON records'
+check 'six objects' test "$(grep -c '^{"version":1,"i":[0-9],.*}$' "$out")" -eq 6
+has 'ids come back' '"i":0,"id":"first"'
+has 'ids come back' '"i":1,"id":7'
+has 'its own seed' '"seed":9'
+has 'its own stop' '"text":", there was a ","'
+has 'its own stops' '"text":", ","'
+cp "$out" "$work/json"
+in=$work/records.jsonl bn --jsonl --batch 1
+same 'JSON one by one' "$out" "$work/json"
+cat >"$work/bad.jsonl" <<'END'
+{"text":"Once","n":2}
+not json
+{"txet":"Once"}
+{"text":5}
+{"text":"Once","temp":-1}
+{"text":"Once","n":"5"}
+{"text":"Once","seed":1.5}
+{"text":"Once","stop":[""]}
+{"text":"Once","id":[1]}
+[1]
+{"text":"Once","n":2}
+END
+in=$work/bad.jsonl bn --jsonl
+want 1 'bad JSON records'
+check 'nine error objects' test "$(grep -c '"error":"' "$out")" -eq 9
+check 'the good ones are answered' test "$(grep -c '"finish":"length"' "$out")" -eq 2
+check 'all in order' test "$(sed -n 's/.*"i":\([0-9]*\).*/\1/p' "$out" | tr '\n' ' ')" = '0 1 2 3 4 5 6 7 8 9 10 '
+if command -v python3 >/dev/null; then
+    check 'they are JSON' python3 -c 'import json, sys
+[json.loads(l) for l in open(sys.argv[1])]' "$out"
+fi
+in=$work/forty bn --each-line -p 'Mood of {}:' --choices up,down --jsonl
+want 1 'text is no JSON'
+
+# Choices for each record: as for one.
+in=$work/forty bn --each-line -p 'Mood of {}:' --choices up,down,red
+want 0 'choices of records'
+cp "$out" "$work/moods"
+check 'one of the choices each' test "$(grep -cxE 'up|down|red' "$out")" -eq 40
+: >"$work/moods.alone"
+head -n 12 "$work/forty" | while read -r line; do
+    $BITNET -p "Mood of $line:" --choices up,down,red </dev/null >>"$work/moods.alone"
+done
+head -n 12 "$work/moods" >"$work/moods12"
+same 'as one by one' "$work/moods.alone" "$work/moods12"
+in=$work/forty bn --each-line -p 'Mood of {}:' --choices up,down --margin 500
+want 3 'undecided records'
+check 'empty lines' test "$(grep -c . "$out")" -eq 0
+
+# grep agrees with --yesno on the same question.
+question='is it about Lily'
+in=$work/forty bn --each-line --yesno -p "Question: $question
+Text: {}
+Answer with yes or no.
+Answer:"
+paste -d' ' "$out" "$work/forty" | sed -n 's/^yes //p' >"$work/yes"
+paste -d' ' "$out" "$work/forty" | sed -n 's/^no //p' >"$work/no"
+n_yes=$(wc -l <"$work/yes") n_no=$(wc -l <"$work/no")
+in=$work/forty bn grep "$question"
+quiet=1 want "$([ "$n_yes" -gt 0 ] && echo 0 || echo 1)" grep
+same grep "$out" "$work/yes"
+in=$work/forty bn grep -v "$question"
+same 'grep -v' "$out" "$work/no"
+quiet=1 want "$([ "$n_no" -gt 0 ] && echo 0 || echo 1)" 'grep -v'
+in=$work/forty bn grep -c "$question"
+is 'grep -c' "$((n_yes))
+"
+in=$work/forty bn grep -vc "$question" -
+is 'grep -vc -' "$((n_no))
+"
+bn grep -n -v "$question" "$work/forty"
+check 'grep -n' test "$(head -n 1 "$out" | cut -d: -f2-)" = "$(head -n 1 "$work/no")"
+bn grep -v "$question" "$work/forty" "$work/one"
+check 'names in front' grep -q "^$work/forty:" "$out"
+bn grep -vh "$question" "$work/forty" "$work/forty"
+check 'grep -h' test "$(wc -l <"$out")" -eq $((2 * n_no))
+bn grep -vl "$question" "$work/forty" "$work/one"
+check 'grep -l' grep -qx "$work/forty" "$out"
+bn grep -vq "$question" "$work/forty"
+want 0 'grep -q'
+is 'grep -q' ''
+bn grep -v --margin 500 "$question" "$work/forty"
+want 3 'grep --margin'
+bn grep -v "$question" /no/such/file "$work/forty"
+want 2 'grep of a missing file'
+check 'the other file is searched' test -s "$out"
+bn grep -q "$question" /no/such/file
+want 2 'grep -q of a missing file'
+in=/dev/null bn grep "$question"
+quiet=1 want 1 'grep of nothing'
+finish
