@@ -362,7 +362,7 @@ static inline void made_bytes(const struct made_gguf *g, struct buffer *b, size_
         made_string(b, t->name);
         buffer_add_u32(b, t->n_dims);
         for (uint32_t d = 0; d < t->n_dims; d++)
-            buffer_add_u64(b, t->ne[d]);
+            buffer_add_u64(b, t->ne[d < 4 ? d : 3]);
         buffer_add_u32(b, t->type);
         buffer_add_u64(b, off);
         off += round_up(t->data.n_bytes, 32);

@@ -89,8 +89,8 @@ static void copy_meta(const struct bnp *in, struct bnp_writer *w)
 }
 
 /* The lines of a ternary matrix in the other encoding, then its scales as they are. */
-static bool write_ternary(const char *path, const struct bnp_tensor *t, struct plan *p, struct bnp_writer *w,
-                          struct bitnet_error *err)
+static bool write_ternary(const char *path, const struct bnp_tensor *t, struct plan *p,
+                          struct bnp_writer *w, struct bitnet_error *err)
 {
     const struct matrix *m = &t->matrix;
     enum encoding from = (enum encoding)m->encoding;
