@@ -21,6 +21,7 @@ struct made_weights {
     bool binary, wide; /* without zeros; with some +2 */
     enum made_scales scales;
     uint32_t group;
+    enum { MADE_EVEN, MADE_WEAK_ROWS, MADE_WEAK_COLUMNS } zeros; /* some have more than others */
 };
 
 static inline int made_value(const struct made_weights *w, size_t r, size_t k)
@@ -30,6 +31,9 @@ static inline int made_value(const struct made_weights *w, size_t r, size_t k)
     x ^= x >> 13;
     if (w->binary)
         return x & 1 ? 1 : -1;
+    size_t neuron = w->zeros == MADE_WEAK_ROWS ? r : k;
+    if (w->zeros != MADE_EVEN && (neuron * 2654435761u >> 7) % 4 == 0 && x % 8)
+        return 0;
     return w->wide && x % 64 == 5 ? 2 : (int)(x % 3) - 1;
 }
 

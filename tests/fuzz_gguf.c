@@ -40,8 +40,8 @@ bool fuzz_seed(size_t i, struct buffer *out)
                  {"llama", 42, 64, false}, {"bitnet-b1.58", 134, 0, false}};
     if (i >= sizeof seeds / sizeof *seeds)
         return false;
-    struct made_weights w = {(uint32_t)i, seeds[i].binary, false, MADE_ONE, 0};
-    struct made_weights table = {9, true, false, MADE_ONE, 0};
+    struct made_weights w = {(uint32_t)i, seeds[i].binary, false, MADE_ONE, 0, 0};
+    struct made_weights table = {9, true, false, MADE_ONE, 0, 0};
     struct made_gguf *g = made_model(seeds[i].arch, seeds[i].type, seeds[i].group, &w);
     made_matrix(g, "token_embd.weight", T_VOCAB, T_EMBD, 41, 0, &table);
     made_bytes(g, out, 0, g->n_tensors);

@@ -26,7 +26,7 @@ static void remove_folder(void)
 static void make_folder(void)
 {
     static uint8_t bytes[2 << 20];
-    struct made_weights w = {1, false, false, MADE_ONE, 0};
+    struct made_weights w = {1, false, false, MADE_ONE, 0, 0};
     char path[160];
     snprintf(folder, sizeof folder, "/tmp/fuzz_safetensors.%ld", (long)getpid());
     made_folder(folder, "BitNetForCausalLM", "relu2", made_bitnet, MADE_PACKED, true, &w);

@@ -197,7 +197,7 @@ static void move_offset(struct buffer *b, const char *name, uint64_t add)
 
 static void test_gguf(void)
 {
-    struct made_weights w = {1, false, false, MADE_ONE, 0};
+    struct made_weights w = {1, false, false, MADE_ONE, 0, 0};
     snprintf(in, sizeof in, "%s/m.gguf", folder);
     for (size_t i = 0; i < sizeof GGUF_FAULTS / sizeof *GGUF_FAULTS; i++) {
         const struct gguf_fault *f = &GGUF_FAULTS[i];
@@ -223,7 +223,7 @@ static void test_gguf(void)
 /* Code 3 means nothing in I2_S. */
 static void test_code_3(void)
 {
-    struct made_weights w = {2, false, false, MADE_ONE, 0};
+    struct made_weights w = {2, false, false, MADE_ONE, 0, 0};
     struct made_gguf *g = made_model("bitnet-b1.58", 36, 32, &w);
     made_tensor(g, "blk.0.ffn_down.weight")->data.data[1000] = 0xff;
     made_write(g, in);
@@ -234,7 +234,7 @@ static void test_code_3(void)
 /* A real low-bit file is wanted: floats of any size are not. */
 static void test_not_low_bit(void)
 {
-    struct made_weights w = {3, false, false, MADE_ONE, 0};
+    struct made_weights w = {3, false, false, MADE_ONE, 0, 0};
     struct made_gguf *g = made_model("llama", 35, 0, &w);
     made_floats(g, "blk.0.ffn_gate.weight", T_FF, T_EMBD, 1);
     made_write(g, in);
@@ -313,7 +313,7 @@ static void replace(const char *path, const struct hf_fault *f)
 
 static void test_hf(void)
 {
-    struct made_weights w = {4, false, false, MADE_ONE, 0};
+    struct made_weights w = {4, false, false, MADE_ONE, 0, 0};
     char path[160];
     snprintf(in, sizeof in, "%s/model", folder);
     for (size_t i = 0; i < sizeof HF_FAULTS / sizeof *HF_FAULTS; i++) {

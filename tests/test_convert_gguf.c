@@ -91,30 +91,30 @@ static const struct form {
     const char *encoding;
     enum scale_kind scale;
 } FORMS[] = {
-    {"I2_S", 36, 32, "auto", {1, 0, 0, MADE_ONE, 0}, "t2", SCALE_TENSOR},
-    {"I2_S 128", 36, 32, "128", {2, 0, 0, MADE_ONE, 0}, "t2", SCALE_TENSOR},
-    {"I2_S 64", 36, 16, "64", {3, 0, 0, MADE_ONE, 0}, "t2", SCALE_TENSOR},
-    {"I2_S 4row", 36, 0, "4row", {4, 0, 0, MADE_ONE, 0}, "t2", SCALE_TENSOR},
-    {"I2_S binary", 36, 32, "128", {5, 1, 0, MADE_ONE, 0}, "b1", SCALE_TENSOR},
-    {"TQ1_0", 34, 0, NULL, {6, 0, 0, MADE_ONE, 0}, "t2", SCALE_TENSOR},
-    {"TQ1_0 groups", 34, 0, NULL, {7, 0, 0, MADE_BY_GROUP, 256}, "t2g256", SCALE_GROUP},
-    {"TQ2_0", 35, 0, NULL, {8, 0, 0, MADE_ONE, 0}, "t2", SCALE_TENSOR},
-    {"TQ2_0 rows", 35, 0, NULL, {9, 0, 0, MADE_BY_ROW, 0}, "t2", SCALE_ROW},
-    {"TQ2_0 wide", 35, 0, NULL, {10, 0, 1, MADE_BY_ROW, 0}, "i4", SCALE_GROUP},
-    {"Q1_0", 41, 0, NULL, {11, 1, 0, MADE_ONE, 0}, "b1", SCALE_TENSOR},
-    {"Q1_0 rows", 41, 0, NULL, {12, 1, 0, MADE_BY_ROW, 0}, "b1", SCALE_ROW},
-    {"Q1_0 groups", 41, 0, NULL, {13, 1, 0, MADE_BY_GROUP, 128}, "b1g128", SCALE_GROUP},
-    {"Q1_0 wide groups", 41, 0, NULL, {14, 1, 0, MADE_BY_GROUP, 256}, "b1g256", SCALE_GROUP},
-    {"Q2_0 g64", 42, 64, NULL, {15, 0, 0, MADE_BY_GROUP, 64}, "t2g64", SCALE_GROUP},
-    {"Q2_0 g128", 42, 128, NULL, {16, 0, 0, MADE_BY_GROUP, 128}, "t2g128", SCALE_GROUP},
-    {"Q2_0 g64 as g128", 42, 64, NULL, {17, 0, 0, MADE_BY_GROUP, 128}, "t2g128", SCALE_GROUP},
-    {"Q2_0 wide", 42, 64, NULL, {18, 0, 1, MADE_BY_GROUP, 64}, "i4", SCALE_GROUP},
-    {"PQ2_0", 142, 0, NULL, {19, 0, 0, MADE_BY_GROUP, 128}, "t2g128", SCALE_GROUP},
-    {"PTQ1_0", 143, 0, NULL, {20, 0, 0, MADE_BY_GROUP, 128}, "t2g128", SCALE_GROUP},
-    {"IQ1_BN", 134, 0, NULL, {21, 0, 0, MADE_BY_ROW, 0}, "t2", SCALE_ROW},
-    {"IQ2_BN", 135, 0, NULL, {22, 0, 0, MADE_ONE, 0}, "t2", SCALE_TENSOR},
-    {"F16 low-bit", 1, 0, NULL, {23, 0, 0, MADE_BY_GROUP, 64}, "t2g64", SCALE_GROUP},
-    {"F32 low-bit", 0, 0, NULL, {24, 1, 0, MADE_BY_ROW, 0}, "b1", SCALE_ROW},
+    {"I2_S", 36, 32, "auto", {1, 0, 0, MADE_ONE, 0, 0}, "t2", SCALE_TENSOR},
+    {"I2_S 128", 36, 32, "128", {2, 0, 0, MADE_ONE, 0, 0}, "t2", SCALE_TENSOR},
+    {"I2_S 64", 36, 16, "64", {3, 0, 0, MADE_ONE, 0, 0}, "t2", SCALE_TENSOR},
+    {"I2_S 4row", 36, 0, "4row", {4, 0, 0, MADE_ONE, 0, 0}, "t2", SCALE_TENSOR},
+    {"I2_S binary", 36, 32, "128", {5, 1, 0, MADE_ONE, 0, 0}, "b1", SCALE_TENSOR},
+    {"TQ1_0", 34, 0, NULL, {6, 0, 0, MADE_ONE, 0, 0}, "t2", SCALE_TENSOR},
+    {"TQ1_0 groups", 34, 0, NULL, {7, 0, 0, MADE_BY_GROUP, 256, 0}, "t2g256", SCALE_GROUP},
+    {"TQ2_0", 35, 0, NULL, {8, 0, 0, MADE_ONE, 0, 0}, "t2", SCALE_TENSOR},
+    {"TQ2_0 rows", 35, 0, NULL, {9, 0, 0, MADE_BY_ROW, 0, 0}, "t2", SCALE_ROW},
+    {"TQ2_0 wide", 35, 0, NULL, {10, 0, 1, MADE_BY_ROW, 0, 0}, "i4", SCALE_GROUP},
+    {"Q1_0", 41, 0, NULL, {11, 1, 0, MADE_ONE, 0, 0}, "b1", SCALE_TENSOR},
+    {"Q1_0 rows", 41, 0, NULL, {12, 1, 0, MADE_BY_ROW, 0, 0}, "b1", SCALE_ROW},
+    {"Q1_0 groups", 41, 0, NULL, {13, 1, 0, MADE_BY_GROUP, 128, 0}, "b1g128", SCALE_GROUP},
+    {"Q1_0 wide groups", 41, 0, NULL, {14, 1, 0, MADE_BY_GROUP, 256, 0}, "b1g256", SCALE_GROUP},
+    {"Q2_0 g64", 42, 64, NULL, {15, 0, 0, MADE_BY_GROUP, 64, 0}, "t2g64", SCALE_GROUP},
+    {"Q2_0 g128", 42, 128, NULL, {16, 0, 0, MADE_BY_GROUP, 128, 0}, "t2g128", SCALE_GROUP},
+    {"Q2_0 g64 as g128", 42, 64, NULL, {17, 0, 0, MADE_BY_GROUP, 128, 0}, "t2g128", SCALE_GROUP},
+    {"Q2_0 wide", 42, 64, NULL, {18, 0, 1, MADE_BY_GROUP, 64, 0}, "i4", SCALE_GROUP},
+    {"PQ2_0", 142, 0, NULL, {19, 0, 0, MADE_BY_GROUP, 128, 0}, "t2g128", SCALE_GROUP},
+    {"PTQ1_0", 143, 0, NULL, {20, 0, 0, MADE_BY_GROUP, 128, 0}, "t2g128", SCALE_GROUP},
+    {"IQ1_BN", 134, 0, NULL, {21, 0, 0, MADE_BY_ROW, 0, 0}, "t2", SCALE_ROW},
+    {"IQ2_BN", 135, 0, NULL, {22, 0, 0, MADE_ONE, 0, 0}, "t2", SCALE_TENSOR},
+    {"F16 low-bit", 1, 0, NULL, {23, 0, 0, MADE_BY_GROUP, 64, 0}, "t2g64", SCALE_GROUP},
+    {"F32 low-bit", 0, 0, NULL, {24, 1, 0, MADE_BY_ROW, 0, 0}, "b1", SCALE_ROW},
 };
 
 static void test_forms(void)
@@ -141,7 +141,7 @@ static void test_same_bytes(void)
         uint32_t type, group;
     } types[] = {{36, 32}, {34, 0}, {35, 0}, {42, 64}, {42, 128}, {142, 0}, {143, 0}, {134, 0},
                  {135, 0}, {1, 0}, {0, 0}};
-    struct made_weights w = {77, false, false, MADE_ONE, 0};
+    struct made_weights w = {77, false, false, MADE_ONE, 0, 0};
     struct bitnet_error err;
     uint64_t first = 0;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
@@ -167,7 +167,7 @@ static void test_same_bytes(void)
 /* 2-bit and 1.6-bit lines: there and back. */
 static void test_recode(void)
 {
-    struct made_weights w = {78, false, false, MADE_ONE, 0};
+    struct made_weights w = {78, false, false, MADE_ONE, 0, 0};
     struct made_gguf *g = made_model("llama", 35, 0, &w);
     struct bitnet_error err;
     made_write(g, in);
@@ -182,7 +182,7 @@ static void test_recode(void)
 
 static void test_companions(void)
 {
-    struct made_weights w = {79, false, false, MADE_ONE, 0};
+    struct made_weights w = {79, false, false, MADE_ONE, 0, 0};
     struct made_gguf *g = made_model("llama", 35, 0, &w);
     struct bitnet_error err;
     struct model_file f;
@@ -207,7 +207,7 @@ static void test_companions(void)
 /* Norms before every matrix make a BitNet embedding model; one head of its own. */
 static void test_embedding_model(void)
 {
-    struct made_weights w = {80, false, false, MADE_ONE, 0};
+    struct made_weights w = {80, false, false, MADE_ONE, 0, 0};
     struct made_gguf *g = made_model("qwen3", 36, 32, &w);
     struct bitnet_error err;
     struct model_file f;
@@ -233,10 +233,37 @@ static void test_embedding_model(void)
     made_free(g);
 }
 
+/* What no file says is told from the weights: the layout of I2_S. */
+static void test_guess(void)
+{
+    static const uint32_t widths[] = {32, 16, 0};
+    struct made_weights w = {82, false, false, MADE_ONE, 0, MADE_EVEN};
+    struct bitnet_error err;
+    for (size_t i = 0; i < 3; i++) {
+        struct made_gguf *g = made_model("bitnet", 36, widths[i], &w);
+        struct made_weights rows = w, cols = w;
+        struct model_file f;
+        rows.zeros = MADE_WEAK_ROWS, cols.zeros = MADE_WEAK_COLUMNS;
+        made_matrix(g, "blk.0.ffn_gate.weight", T_FF, T_EMBD, 36, widths[i], &rows);
+        made_matrix(g, "blk.0.ffn_up.weight", T_FF, T_EMBD, 36, widths[i], &rows);
+        made_matrix(g, "blk.0.ffn_down.weight", T_EMBD, T_FF, 36, widths[i], &cols);
+        made_write(g, in);
+        CHECK(convert(in, "auto", 0, 0, &err), "width %u: %s", widths[i], err.msg);
+        if (model_file_open(&f, out, &err)) {
+            CHECK(count_wrong(bnp_find(&f.bnp, "blk.0.ffn_down"), &cols) == 0 &&
+                      count_wrong(bnp_find(&f.bnp, "blk.0.ffn_up"), &rows) == 0 &&
+                      count_wrong(bnp_find(&f.bnp, "blk.0.attn_k"), &w) == 0,
+                  "width %u: another layout was chosen", widths[i]);
+            model_file_close(&f);
+        }
+        made_free(g);
+    }
+}
+
 /* Each part of a split file leads to all of them. */
 static void test_split(void)
 {
-    struct made_weights w = {81, false, false, MADE_ONE, 0};
+    struct made_weights w = {81, false, false, MADE_ONE, 0, 0};
     struct made_gguf *g = made_model("llama", 35, 0, &w);
     struct bitnet_error err;
     char path[128];
@@ -275,6 +302,7 @@ int main(void)
     test_companions();
     test_embedding_model();
     test_split();
+    test_guess();
     char command[96];
     snprintf(command, sizeof command, "rm -r %s", folder);
     CHECK(system(command) == 0, "%s", command);

@@ -80,23 +80,23 @@ static void test_forms(void)
         enum scale_kind scale;
     } forms[] = {
         {"packed", "BitNetForCausalLM", "relu2", made_bitnet, MADE_PACKED, true,
-         {1, 0, 0, MADE_ONE, 0}, "t2", "i8", SCALE_TENSOR},
+         {1, 0, 0, MADE_ONE, 0, 0}, "t2", "i8", SCALE_TENSOR},
         {"packed llama", "LlamaForCausalLM", "silu", made_bitnet, MADE_PACKED, false,
-         {2, 0, 0, MADE_ONE, 0}, "t2", "i8", SCALE_TENSOR},
+         {2, 0, 0, MADE_ONE, 0, 0}, "t2", "i8", SCALE_TENSOR},
         {"groups in f16", "Qwen3ForCausalLM", "silu", "", MADE_F16, false,
-         {3, 1, 0, MADE_BY_GROUP, 128}, "b1g128", "i8g128", SCALE_GROUP},
+         {3, 1, 0, MADE_BY_GROUP, 128, 0}, "b1g128", "i8g128", SCALE_GROUP},
         {"groups in bf16", "Qwen3ForCausalLM", "silu", "", MADE_BF16, false,
-         {4, 0, 0, MADE_BY_GROUP, 64}, "t2g64", "i8g128", SCALE_GROUP},
+         {4, 0, 0, MADE_BY_GROUP, 64, 0}, "t2g64", "i8g128", SCALE_GROUP},
         {"rows in f32", "LlamaForCausalLM", "silu", "", MADE_F32, false,
-         {5, 0, 0, MADE_BY_ROW, 0}, "t2", "i8g128", SCALE_ROW},
+         {5, 0, 0, MADE_BY_ROW, 0, 0}, "t2", "i8g128", SCALE_ROW},
         {"one in bf16", "LlamaForCausalLM", "silu", "", MADE_BF16, false,
-         {6, 0, 0, MADE_ONE, 0}, "t2", "i8g128", SCALE_TENSOR},
+         {6, 0, 0, MADE_ONE, 0, 0}, "t2", "i8g128", SCALE_TENSOR},
         {"small groups", "LlamaForCausalLM", "silu", "", MADE_F32, false,
-         {7, 1, 0, MADE_BY_GROUP, 32}, "b1g32", "i8g128", SCALE_GROUP},
+         {7, 1, 0, MADE_BY_GROUP, 32, 0}, "b1g32", "i8g128", SCALE_GROUP},
         {"columns", "LlamaForCausalLM", "silu", "", MADE_SIGNS, false,
-         {8, 1, 0, MADE_BY_COLUMN, 0}, "b1", "i8g128", SCALE_COLUMN},
+         {8, 1, 0, MADE_BY_COLUMN, 0, 0}, "b1", "i8g128", SCALE_COLUMN},
         {"signs, one scale", "LlamaForCausalLM", "silu", "", MADE_SIGNS, false,
-         {9, 0, 0, MADE_ONE, 0}, "t2", "i8g128", SCALE_TENSOR},
+         {9, 0, 0, MADE_ONE, 0, 0}, "t2", "i8g128", SCALE_TENSOR},
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         struct model_file f;
@@ -118,7 +118,7 @@ static void test_divide(void)
     static const char *const mores[] = {
         ", \"quantization_config\": {\"quant_method\": \"bitnet\"}",
         ", \"quantization_config\": {\"quant_method\": \"bitnet\", \"linear_class\": \"bitlinear\"}"};
-    struct made_weights w = {11, false, false, MADE_ONE, 0};
+    struct made_weights w = {11, false, false, MADE_ONE, 0, 0};
     for (size_t i = 0; i < 2; i++) {
         struct model_file f;
         why = mores[i];
@@ -134,7 +134,7 @@ static void test_divide(void)
 /* Masters: scale = mean |w|, codes = clamp(half_even(w / scale)). */
 static void test_master(void)
 {
-    struct made_weights w = {12, false, false, MADE_ONE, 0};
+    struct made_weights w = {12, false, false, MADE_ONE, 0, 0};
     struct model_file f;
     why = "master";
     made_folder(in, "BitnetForCausalLM", "silu", "", MADE_MASTER, true, &w);
@@ -169,7 +169,7 @@ static void test_master(void)
 /* Two shards and their index give what one file gives. */
 static void test_shards(void)
 {
-    struct made_weights w = {13, false, false, MADE_ONE, 0};
+    struct made_weights w = {13, false, false, MADE_ONE, 0, 0};
     struct made_st a = {0}, b = {0};
     struct buffer index = {0};
     struct model_file f;

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "kernels/layout.h"
-#include "tools/gguf_types.h"
 #include "tools/vocab.h"
 
 struct placed {
@@ -26,6 +25,7 @@ struct importer {
     struct placed *placed;
     size_t n_placed, n_alloc;
     enum i2s_layout layout;
+    bool guess_layout;
     uint64_t alignment;
     uint32_t q2_group; /* 64 or 128; 0: not decided yet */
     bool is_i2s;       /* id 36 is I2_S and not a removed type of ggml */
@@ -367,8 +367,8 @@ static bool build(struct source *s, struct bitnet_error *err)
     struct importer *f = s->impl;
     look_around(f);
     if (!check_length(f, err) || !gguf_read_net(s, &f->g, err) || !find_vocab_size(s, f, err) ||
-        !source_check_net(s, err) || !source_build(s, NAMES_GGUF, "", locate, err) ||
-        !check_used(f, s->net.arch, err))
+        !source_check_net(s, err) || (f->guess_layout && !i2s_guess(&f->g, &f->layout, err)) ||
+        !source_build(s, NAMES_GGUF, "", locate, err) || !check_used(f, s->net.arch, err))
         return false;
     settle(s);
     return read_vocab(s, f, err) && hash_parts(s, f, err);
@@ -386,6 +386,7 @@ bool gguf_model_open(struct source *s, const char *path, const struct import_opt
     f->layout = strcmp(layout, "64") == 0     ? I2S_64
                 : strcmp(layout, "4row") == 0 ? I2S_4ROW
                                               : I2S_128;
+    f->guess_layout = strcmp(layout, "auto") == 0;
     bool ok = gguf_open(&f->g, path, err) && build(s, err);
     if (ok && o->ffn_act)
         s->net.ffn_act = o->ffn_act;

@@ -4,6 +4,7 @@
 #define TOOLS_GGUF_MODEL_H
 
 #include "tools/gguf.h"
+#include "tools/gguf_types.h"
 #include "tools/source.h"
 
 bool gguf_model_open(struct source *s, const char *path, const struct import_options *o,
@@ -11,5 +12,8 @@ bool gguf_model_open(struct source *s, const char *path, const struct import_opt
 
 /* The keys of the architecture -> s->net, all but the vocabulary's size. */
 bool gguf_read_net(struct source *s, const struct gguf *g, struct bitnet_error *err);
+
+/* The I2_S layout that the file's weights are most likely in. */
+bool i2s_guess(const struct gguf *g, enum i2s_layout *out, struct bitnet_error *err);
 
 #endif
