@@ -36,6 +36,7 @@ static inline bool sample_declare(struct bnp_writer *w, struct bitnet_error *err
     bnp_writer_text(w, "arch.name", "llama");
     bnp_writer_text(w, "info.source", "gr\xc3\xbc\xc3\x9f\n\tdich");
     bnp_writer_text(w, "e", "");
+    bnp_writer_text(w, "info.name", "8 bytes!"); /* its NUL takes eight more */
     bnp_writer_u64(w, "arch.n_layers", UINT64_MAX);
     bnp_writer_f64(w, "rope.base", 1.0 / 3);
     bnp_writer_tokenizer(w, "a tokenizer of some odd length, 45 bytes long", 45);

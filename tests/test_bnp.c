@@ -66,11 +66,12 @@ static void test_round_trip(void)
     CHECK(!bnp_find(&f, "") && !bnp_find(&f, "zzz") && !bnp_find(&f, "blk.0.t"), "found");
     CHECK(strcmp(bnp_text(&f, "info.source"), "gr\xc3\xbc\xc3\x9f\n\tdich") == 0, "text");
     CHECK(strcmp(bnp_text(&f, "e"), "") == 0, "empty text");
+    CHECK(strcmp(bnp_text(&f, "info.name"), "8 bytes!") == 0, "text of eight bytes");
     CHECK(bnp_u64(&f, "arch.n_layers", &u) && u == UINT64_MAX, "u64");
     CHECK(bnp_f64(&f, "rope.base", &d) && d == 1.0 / 3, "f64");
     CHECK(!bnp_f64(&f, "arch.n_layers", &d) && !bnp_text(&f, "rope.base") &&
           !bnp_u64(&f, "nowhere", &u), "wrong type");
-    CHECK(strcmp(bnp_meta_key(&f, 4), "rope.base") == 0 && !bnp_meta_key(&f, 5), "walk");
+    CHECK(strcmp(bnp_meta_key(&f, 5), "rope.base") == 0 && !bnp_meta_key(&f, 6), "walk");
     CHECK(f.tokenizer_bytes == 45 && memcmp(f.tokenizer, "a tokenizer", 11) == 0, "tokenizer");
     CHECK(n_sample % 64 == 0 && f.tensors[0].off % BNP_DATA_ALIGN == 0, "alignment");
     bnp_close(&f);
