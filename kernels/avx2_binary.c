@@ -108,8 +108,10 @@ static uint8_t *make_token(struct token *x, const struct matmul *m, const struct
     for (size_t i = 0, line = 0; i < u->n_runs; i++) {
         __m256i lift = _mm256_setzero_si256();
         for (size_t end = line + u->run_lines; line < end && line < u->n_lines; line++)
-            lift = _mm256_add_epi32(lift, make_tables(at + line * line_bytes, q + 32 * line, wide));
-        __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(lift), _mm256_extracti128_si256(lift, 1));
+            lift = _mm256_add_epi32(lift,
+                                    make_tables(at + line * line_bytes, q + 32 * line, wide));
+        __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(lift),
+                                    _mm256_extracti128_si256(lift, 1));
         sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
         sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
         start[i] = -(run_sum(m, u, t, i) + 2 * _mm_cvtsi128_si32(sum)); /* sum |q| */
@@ -374,7 +376,7 @@ static void binary_i8(const struct matmul *m)
 enum { PLANE_TOKENS = 2 }; /* T2 takes 32 bytes a column for each: half of scratch */
 
 struct plane_token {
-    const uint8_t *patterns; /* [n_lines][n_planes][64]: a plane's bits where the line has its own */
+    const uint8_t *patterns; /* [n_lines][n_planes][64], bits where the line has its own */
     const int32_t *start;    /* [n_runs] minus the sum of q */
     const float *scale;
 };

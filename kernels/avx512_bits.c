@@ -192,7 +192,8 @@ ALWAYS_INLINE void count_blocks(const struct matmul *m, const struct runs *u,
     __m512 acc[4][4], d[4];
 #pragma GCC unroll 4
     for (int s = 0; s < 4; s++) {
-        scales[s] = p[s] = m->w->lines + (block + (s < ns ? (size_t)s * stride : 0)) * u->block_bytes;
+        const size_t b = block + (s < ns ? (size_t)s * stride : 0);
+        scales[s] = p[s] = m->w->lines + b * u->block_bytes;
         d[s] = _mm512_set1_ps(1.0f);
         acc[s][0] = acc[s][1] = acc[s][2] = acc[s][3] = _mm512_setzero_ps();
     }

@@ -26,7 +26,6 @@ struct tier {
     uint32_t needs; /* of this tier alone; those below it are needed too */
     void (*fill)(struct kernels *k);
     void (*peak)(struct peak *p);
-    bool planes_win_i2; /* b1 x i2: bit planes against int8 products, by `bitnet bench kernels` */
 };
 
 static void fill_scalar(struct kernels *k)
@@ -144,12 +143,12 @@ static void fill_avx512(struct kernels *k)
 }
 
 static const struct tier tiers[] = {
-    {"scalar", 0, fill_scalar, fill_scalar_peak, false},
-    {"avx2", CPU_AVX2 | CPU_F16C, fill_avx2, fill_avx2_peak, false},
+    {"scalar", 0, fill_scalar, fill_scalar_peak},
+    {"avx2", CPU_AVX2 | CPU_F16C, fill_avx2, fill_avx2_peak},
     {"avx512",
      CPU_AVX512F | CPU_AVX512BW | CPU_AVX512VL | CPU_AVX512DQ | CPU_AVX512VNNI | CPU_AVX512VBMI |
          CPU_AVX512VPOPCNTDQ | CPU_AVX512BITALG,
-     fill_avx512, fill_avx512_peak, true},
+     fill_avx512, fill_avx512_peak},
 };
 
 #elif defined(__aarch64__)
@@ -221,10 +220,10 @@ static void fill_neoni8mm(struct kernels *k)
 }
 
 static const struct tier tiers[] = {
-    {"scalar", 0, fill_scalar, fill_scalar_peak, false},
-    {"neon", CPU_NEON, fill_neon, fill_neon_peak, false},
-    {"neon-dotprod", CPU_DOTPROD, fill_neondot, fill_neondot_peak, false},
-    {"neon-i8mm", CPU_I8MM, fill_neoni8mm, fill_neoni8mm_peak, false},
+    {"scalar", 0, fill_scalar, fill_scalar_peak},
+    {"neon", CPU_NEON, fill_neon, fill_neon_peak},
+    {"neon-dotprod", CPU_DOTPROD, fill_neondot, fill_neondot_peak},
+    {"neon-i8mm", CPU_I8MM, fill_neoni8mm, fill_neoni8mm_peak},
 };
 
 #else
@@ -235,7 +234,7 @@ uint32_t cpu_features(void)
 }
 
 static const struct feature_probe probes[] = {{0, NULL}};
-static const struct tier tiers[] = {{"scalar", 0, fill_scalar, fill_scalar_peak, false}};
+static const struct tier tiers[] = {{"scalar", 0, fill_scalar, fill_scalar_peak}};
 #endif
 
 enum { N_TIERS = sizeof tiers / sizeof *tiers };
@@ -383,22 +382,18 @@ bool kernels_select(struct kernels *k, const char *tier, char why[256], char not
     return true;
 }
 
-/* Where int8 products and bit planes compute the same thing, planes win in one case only. Weights
- * per ns in cache, one token, AVX-512 (AVX2): b1 x i2 407 against 250 (135 against 172), b1 x i4
- * 204 against 250 (73 against 172), b1 x i8 112 against 250 (39 against 172), t2 x i4 59 against
- * 182 (38 against 92). */
-static matmul_fn *matmul_of_bits(const struct kernels *k, const struct matrix *w,
+/* Where two families compute the same thing, bit planes lose to the tables behind b1_i8 and the dot
+ * products behind t2_i8, or win too little, too seldom. Weights per ns in cache, K 2560, planes
+ * against the other, AVX-512 (AVX2): b1 x i8 122 against 235 (39 against 178), b1 x i4 207 against
+ * 374 (80 against 256), b1 x i2 389 against 377 (146 against 326), at 4 tokens 396 against 435;
+ * t2 x i8 35 against 182 (18 against 92), t2 x i4 59 against 182 (38 against 92). */
+static matmul_fn *matmul_of_bits(const struct matrix_kernels *m, const struct matrix *w,
                                  enum act_kind act)
 {
-    const struct matrix_kernels *m = &k->matrix;
     switch (w->encoding) {
     case ENC_T2: return m->t2_i8;
     case ENC_T1_6: return m->t1_6_i8;
-    case ENC_B1:
-        if (act == ACT_SIGN) {
-            return m->b1_sign;
-        }
-        return act == ACT_I2 && tiers[tier_index(k->tier)].planes_win_i2 ? m->b1_planes : m->b1_i8;
+    case ENC_B1: return act == ACT_SIGN ? m->b1_sign : m->b1_i8;
     case ENC_I8: return m->i8_i8;
     case ENC_I6: return m->i6_i8;
     case ENC_I4: return m->i4_i8;
@@ -410,7 +405,7 @@ matmul_fn *kernels_matmul(const struct kernels *k, const struct matrix *w, enum 
 {
     const struct matrix_kernels *m = &k->matrix;
     if (act != ACT_F32) {
-        return matmul_of_bits(k, w, act);
+        return matmul_of_bits(m, w, act);
     }
     switch (w->encoding) {
     case ENC_T2: return m->t2_f32;
