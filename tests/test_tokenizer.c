@@ -1,6 +1,7 @@
 /* test_tokenizer.c: our own small vocabularies in every form that carries one, against the ids of
  * the naive implementation in tests/make_data.py; round trips; damaged sections.
- * An argument is how many random strings each vocabulary gets. */
+ *
+ *     test_tokenizer [N [FILE...]]     N random strings for each, and for more vocabularies */
 #include <stdlib.h>
 #include <string.h>
 
@@ -283,41 +284,54 @@ static bool has_glyph(const char *text, size_t n_bytes)
     return false;
 }
 
-static void check_round_trips(long n_texts)
+/* A megabyte without a space, of one letter, of spaces, of noise; in little time. */
+static void check_large(const struct bitnet_tokenizer *t, const char *name)
 {
-    static const char *const paths[] = {DATA "bpe", DATA "tiktoken", DATA "spm", NULL, NULL};
-    static const char *const kinds[] = {"gpt2", "falcon"};
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+    size_t n_bytes = 1 << 20;
+    char *text = malloc(n_bytes);
+    for (int kind = 0; kind < 4; kind++) {
+        for (size_t k = 0; k < n_bytes; k++) {
+            text[k] = kind == 0   ? (char)('a' + draw(26))
+                      : kind == 1 ? 'x'
+                      : kind == 2 ? ' '
+                                  : (char)draw(256);
+        }
+        uint64_t start = now_ns();
+        CHECK(has_glyph(text, n_bytes) || survives(t, text, n_bytes), "%s: a megabyte, kind %d",
+              name, kind);
+        CHECK(now_ns() - start < 20000000000, "%.1f s", (double)(now_ns() - start) / 1e9);
+    }
+    free(text);
+}
+
+static void check_round_trips(const struct bitnet_tokenizer *t, const char *name, long n_texts)
+{
+    long n_bad = 0;
+    char text[256];
+    for (long k = 0; k < n_texts; k++) {
+        size_t n_bytes = random_text(text, sizeof text, true);
+        n_bad += !has_glyph(text, n_bytes) && !survives(t, text, n_bytes);
+    }
+    CHECK(n_bad == 0, "%s: %ld of %ld texts change", name, n_bad, n_texts);
+    check_large(t, name);
+}
+
+static void check_files(long n_texts, char **more, int n_more)
+{
+    static const char *const paths[] = {DATA "bpe", DATA "tiktoken", DATA "spm", "gpt2", "falcon"};
+    for (int i = 0; i < 5 + n_more; i++) {
+        const char *path = i < 5 ? paths[i] : more[i - 5];
         struct tokenizer_file f = {0};
         struct bitnet_error err = {0};
-        bool ok = paths[i] != NULL
-                      ? tokenizer_file_open(&f, paths[i], &err)
-                      : pack_as(kinds[i - 3], &f.packed, &err) &&
-                            tokenizer_open(&f.tokenizer, f.packed.data, f.packed.n_bytes, "t", &err);
+        bool ok = i != 3 && i != 4
+                      ? tokenizer_file_open(&f, path, &err)
+                      : pack_as(path, &f.packed, &err) &&
+                            tokenizer_open(&f.tokenizer, f.packed.data, f.packed.n_bytes, path, &err);
         CHECK(ok, "%s", err.msg);
-        char text[256];
-        long n_bad = 0;
-        for (long k = 0; k < n_texts && ok; k++) {
-            size_t n_bytes = random_text(text, sizeof text, true);
-            n_bad += !has_glyph(text, n_bytes) && !survives(f.tokenizer, text, n_bytes);
+        if (ok) {
+            check_round_trips(f.tokenizer, path, n_texts);
+            tokenizer_file_close(&f);
         }
-        CHECK(n_bad == 0, "%s: %ld of %ld texts change", paths[i], n_bad, n_texts);
-        /* A megabyte without a space, of one letter, of spaces, of noise; in little time. */
-        size_t n_large = 1 << 20;
-        char *large = malloc(n_large);
-        for (int kind = 0; kind < 4 && ok; kind++) {
-            for (size_t k = 0; k < n_large; k++) {
-                large[k] = kind == 0   ? (char)('a' + draw(26))
-                           : kind == 1 ? 'x'
-                           : kind == 2 ? ' '
-                                       : (char)draw(256);
-            }
-            uint64_t start = now_ns();
-            CHECK(survives(f.tokenizer, large, n_large), "%s: a megabyte, kind %d", paths[i], kind);
-            CHECK(now_ns() - start < 20000000000, "%.1f s", (double)(now_ns() - start) / 1e9);
-        }
-        free(large);
-        tokenizer_file_close(&f);
     }
 }
 
@@ -401,7 +415,7 @@ int main(int argc, char **argv)
     check_forms();
     check_tokens();
     check_across_words();
-    check_round_trips((long)n_texts);
+    check_files((long)n_texts, argv + 2, argc > 2 ? argc - 2 : 0);
     check_damage(DATA "bpe");
     check_damage(DATA "spm");
     return check_done();

@@ -67,6 +67,27 @@ static void read_stops(struct vocab_file *f, const struct json *c)
     }
 }
 
+/* Newer folders carry the template in a file of its own. */
+static bool read_template_file(struct vocab_file *f, const char *dir, struct bitnet_error *err)
+{
+    char *path = path_join(dir, "chat_template.jinja");
+    if (path == NULL || f->chat_template != NULL || !path_is_file(path)) {
+        free(path);
+        return true;
+    }
+    struct infile in;
+    bool ok = infile_open(&in, path, err);
+    if (ok) {
+        size_t n_bytes = in.n_bytes < 1 << 20 ? (size_t)in.n_bytes : 1 << 20;
+        f->chat_template = calloc(n_bytes + 1, 1);
+        ok = f->chat_template != NULL ? infile_read(&in, 0, f->chat_template, n_bytes, err)
+                                      : fail(err, BITNET_FAILED, "%s: not enough memory", path);
+        infile_close(&in);
+    }
+    free(path);
+    return ok;
+}
+
 /* A bare vocabulary: what these tokens are called everywhere. */
 static void by_custom(struct vocab_file *f)
 {
@@ -103,6 +124,7 @@ bool vocab_hf_neighbours(struct vocab_file *f, const char *path, struct bitnet_e
         }
         free(name);
     }
+    ok = ok && read_template_file(f, dir, err);
     free(dir);
     by_custom(f);
     return ok;
