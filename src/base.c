@@ -1,5 +1,5 @@
-/* base.c: errors, checked sizes, little-endian access, half floats, XXH64, the growing buffer and
- * the strict number parsers. Nothing here knows of models. */
+/* base.c: errors, checked sizes, little-endian access, half floats, XXH64, the growing
+ * buffer and the strict number parsers. Nothing here knows of models. */
 #include "src/base.h"
 
 #include <errno.h>
@@ -61,15 +61,16 @@ uint16_t load_u16(const void *p)
 uint32_t load_u32(const void *p)
 {
     const uint8_t *b = p;
-    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 |
+           (uint32_t)b[3] << 24;
 }
 
 /* One load once it is inlined; the compilers' estimate, made before, says too large. */
 __attribute__((always_inline)) static inline uint64_t get_u64(const uint8_t *b)
 {
-    return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
-           (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 |
-           (uint64_t)b[7] << 56;
+    return (uint64_t)b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 |
+           (uint64_t)b[3] << 24 | (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 |
+           (uint64_t)b[6] << 48 | (uint64_t)b[7] << 56;
 }
 
 uint64_t load_u64(const void *p)
@@ -306,7 +307,8 @@ void buffer_add(struct buffer *b, const void *p, size_t n_bytes)
         size_t doubled = b->n_alloc > SIZE_MAX / 2 ? SIZE_MAX : 2 * b->n_alloc;
         size_t n_alloc = wanted > doubled ? wanted : doubled;
         n_alloc = n_alloc < 64 ? 64 : n_alloc;
-        uint8_t *data = n_bytes > SIZE_MAX - b->n_bytes ? NULL : realloc(b->data, n_alloc);
+        uint8_t *data =
+            n_bytes > SIZE_MAX - b->n_bytes ? NULL : realloc(b->data, n_alloc);
         if (data == NULL) {
             b->failed = true;
             return;

@@ -1,5 +1,5 @@
-/* json.c: see json.h. One recursive descent fills a flat array of values and one block of text
- * that is never longer than the source. */
+/* json.c: see json.h. One recursive descent fills a flat array of values and one block
+ * of text that is never longer than the source. */
 #include "src/json.h"
 
 #include <errno.h>
@@ -29,16 +29,17 @@ static bool complain(struct parser *p, const char *at, const char *what)
         line += *c == '\n';
     }
     if (at == p->end) {
-        return fail(p->err, BITNET_BAD, "%s: line %zu column %zu: %s, found the end (cut short?)",
-                    p->name, line, column, what);
+        return fail(p->err, BITNET_BAD,
+                    "%s: line %zu column %zu: %s, found the end (cut short?)", p->name,
+                    line, column, what);
     }
     unsigned char c = (unsigned char)*at;
     if (c > 0x20 && c < 0x7f) {
-        return fail(p->err, BITNET_BAD, "%s: line %zu column %zu: %s, found '%c'", p->name, line,
-                    column, what, c);
+        return fail(p->err, BITNET_BAD, "%s: line %zu column %zu: %s, found '%c'",
+                    p->name, line, column, what, c);
     }
-    return fail(p->err, BITNET_BAD, "%s: line %zu column %zu: %s, found byte 0x%02x", p->name,
-                line, column, what, c);
+    return fail(p->err, BITNET_BAD, "%s: line %zu column %zu: %s, found byte 0x%02x",
+                p->name, line, column, what, c);
 }
 
 static void skip_blanks(struct parser *p)
@@ -55,7 +56,8 @@ static bool new_value(struct parser *p, enum json_kind kind, size_t *idx)
         size_t n_alloc = p->n_alloc == 0 ? 16 : 2 * p->n_alloc;
         struct json *values = realloc(p->values, n_alloc * sizeof *values);
         if (values == NULL) {
-            return fail(p->err, BITNET_FAILED, "%s: not enough memory for its JSON", p->name);
+            return fail(p->err, BITNET_FAILED, "%s: not enough memory for its JSON",
+                        p->name);
         }
         p->values = values;
         p->n_alloc = n_alloc;
@@ -133,8 +135,9 @@ static bool parse_string(struct parser *p, const char **text, uint32_t *n_bytes)
                 return false;
             }
         } else if (c < 0x20) {
-            return complain(p, p->at, p->at < p->end ? "a string needs control characters escaped"
-                                                     : "expected the closing quote of a string");
+            return complain(p, p->at,
+                            p->at < p->end ? "a string needs control characters escaped"
+                                           : "expected the closing quote of a string");
         } else if (c < 0x80) {
             *p->text++ = *p->at++;
         } else {
@@ -168,8 +171,9 @@ static bool parse_number(struct parser *p, const char **text, uint32_t *n_bytes)
     const char *digits = at;
     at = skip_digits(p, at);
     if (at == digits || (at - digits > 1 && *digits == '0')) {
-        return complain(p, digits, at == digits ? "expected a digit"
-                                                : "a number starts with no needless zero");
+        return complain(p, digits,
+                        at == digits ? "expected a digit"
+                                     : "a number starts with no needless zero");
     }
     if (at < p->end && *at == '.') {
         digits = at + 1;
@@ -202,8 +206,8 @@ static bool same_key(const struct json *a, const struct json *b)
 
 static bool duplicate(struct parser *p, const struct json *v)
 {
-    return fail(p->err, BITNET_BAD, "%s: the key '%.80s' stands twice in one object", p->name,
-                v->key);
+    return fail(p->err, BITNET_BAD, "%s: the key '%.80s' stands twice in one object",
+                p->name, v->key);
 }
 
 static bool check_keys(struct parser *p, size_t object)
@@ -219,7 +223,8 @@ static bool check_keys(struct parser *p, size_t object)
         }
         return true;
     }
-    /* Vocabularies have 150,000 keys: a table of value numbers, 0 for empty, at most half full. */
+    /* Vocabularies have 150,000 keys: a table of value numbers, 0 for empty, at most
+     * half full. */
     size_t n_slots = 32;
     while (n_slots < 2 * (size_t)v->n_items) {
         n_slots *= 2;
@@ -295,8 +300,9 @@ static bool parse_items(struct parser *p, size_t idx, char closing)
             break;
         }
         if (p->at == p->end || *p->at != ',') {
-            return complain(p, p->at, is_object ? "expected ',' or '}' in an object"
-                                                : "expected ',' or ']' in an array");
+            return complain(p, p->at,
+                            is_object ? "expected ',' or '}' in an object"
+                                      : "expected ',' or ']' in an array");
         }
         p->at++;
     }
@@ -338,7 +344,9 @@ static bool parse_value(struct parser *p, size_t *idx)
     case JSON_ARRAY: return parse_items(p, *idx, ']');
     case JSON_STRING: return parse_string(p, &v->text, &v->text_bytes);
     case JSON_NUMBER: return parse_number(p, &v->text, &v->text_bytes);
-    case JSON_BOOL: v->truth = c == 't'; return parse_word(p, c == 't' ? "true" : "false");
+    case JSON_BOOL:
+        v->truth = c == 't';
+        return parse_word(p, c == 't' ? "true" : "false");
     case JSON_NULL: return parse_word(p, "null");
     }
     return false;
@@ -349,17 +357,21 @@ bool json_parse(struct json_doc *doc, const char *bytes, size_t n_bytes, const c
 {
     *doc = (struct json_doc){0};
     if (n_bytes >= (size_t)1 << 31) {
-        return fail(err, BITNET_BAD, "%s: %zu bytes of JSON, at most 2 GiB can be read", name,
-                    n_bytes);
+        return fail(err, BITNET_BAD, "%s: %zu bytes of JSON, at most 2 GiB can be read",
+                    name, n_bytes);
     }
-    /* A string or number gives up at least its quotes or the byte after it; the document's last
-     * byte may be a digit, hence one more for its NUL. */
+    /* A string or number gives up at least its quotes or the byte after it; the
+     * document's last byte may be a digit, hence one more for its NUL. */
     char *text = malloc(n_bytes + 1);
     if (text == NULL) {
         return fail(err, BITNET_FAILED, "%s: not enough memory for its JSON", name);
     }
-    struct parser p = {.start = bytes, .at = bytes, .end = bytes + n_bytes, .name = name,
-                       .text = text, .err = err};
+    struct parser p = {.start = bytes,
+                       .at = bytes,
+                       .end = bytes + n_bytes,
+                       .name = name,
+                       .text = text,
+                       .err = err};
     size_t root;
     skip_blanks(&p);
     bool ok = parse_value(&p, &root);
@@ -387,12 +399,14 @@ bool json_read(struct json_doc *doc, const char *path, struct bitnet_error *err)
     struct buffer b = {0};
     char piece[16384];
     size_t n;
-    while ((n = fread(piece, 1, sizeof piece, f)) > 0 && !b.failed && b.n_bytes < 1u << 31) {
+    while ((n = fread(piece, 1, sizeof piece, f)) > 0 && !b.failed &&
+           b.n_bytes < 1u << 31) {
         buffer_add(&b, piece, n);
     }
     bool ok = ferror(f) == 0 || fail(err, BITNET_FAILED, "%s: %s", path, strerror(errno));
     fclose(f);
-    ok = ok && (!b.failed || fail(err, BITNET_FAILED, "%s: not enough memory to read it", path));
+    ok = ok && (!b.failed ||
+                fail(err, BITNET_FAILED, "%s: not enough memory to read it", path));
     ok = ok && json_parse(doc, (const char *)b.data, b.n_bytes, path, err);
     buffer_free(&b);
     return ok;
@@ -443,7 +457,8 @@ const struct json *json_object(const struct json *v, const char *key)
 
 const char *json_text(const struct json *v)
 {
-    if (v == NULL || v->kind != JSON_STRING || memchr(v->text, 0, v->text_bytes) != NULL) {
+    if (v == NULL || v->kind != JSON_STRING ||
+        memchr(v->text, 0, v->text_bytes) != NULL) {
         return NULL;
     }
     return v->text;
@@ -462,12 +477,14 @@ bool json_true(const struct json *v)
 
 bool json_i64(const struct json *v, int64_t *out)
 {
-    return v != NULL && v->kind == JSON_NUMBER && parse_i64(v->text, INT64_MIN, INT64_MAX, out);
+    return v != NULL && v->kind == JSON_NUMBER &&
+           parse_i64(v->text, INT64_MIN, INT64_MAX, out);
 }
 
 bool json_f64(const struct json *v, double *out)
 {
-    return v != NULL && v->kind == JSON_NUMBER && parse_f64(v->text, -DBL_MAX, DBL_MAX, out);
+    return v != NULL && v->kind == JSON_NUMBER &&
+           parse_f64(v->text, -DBL_MAX, DBL_MAX, out);
 }
 
 void json_add_string(struct buffer *b, const char *text, size_t n_bytes)

@@ -1,12 +1,18 @@
-/* pretok.c: see pretok.h. A scanner gets text[at..end) and returns where the chunk that starts at
- * `at` ends. The families are rows of one table: which passes, and what the last one allows. */
+/* pretok.c: see pretok.h. A scanner gets text[at..end) and returns where the chunk that
+ * starts at `at` ends. The families are rows of one table: which passes, and what the
+ * last one allows. */
 #include "src/pretok.h"
 
 #include "src/unicode.h"
 #include "src/utf8.h"
 
-enum { letter = UNICODE_LETTER, number = UNICODE_NUMBER, mark = UNICODE_MARK,
-       space = UNICODE_SPACE, line = 32 /* CR or LF */ };
+enum {
+    letter = UNICODE_LETTER,
+    number = UNICODE_NUMBER,
+    mark = UNICODE_MARK,
+    space = UNICODE_SPACE,
+    line = 32 /* CR or LF */
+};
 
 /* The class of the character at p + at, and where the next one starts. */
 static unsigned class_at(const char *text, size_t at, size_t end, size_t *next)
@@ -21,8 +27,10 @@ static unsigned class_at(const char *text, size_t at, size_t end, size_t *next)
     return code == '\n' || code == '\r' ? class | line : class;
 }
 
-/* The end of the run of characters that have one of the bits `any`, or (any 0) none of `none`. */
-static size_t run_end(const char *text, size_t at, size_t end, unsigned any, unsigned none)
+/* The end of the run of characters that have one of the bits `any`, or (any 0) none of
+ * `none`. */
+static size_t run_end(const char *text, size_t at, size_t end, unsigned any,
+                      unsigned none)
 {
     size_t next;
     while (at < end) {
@@ -51,8 +59,8 @@ static size_t contraction(const char *text, size_t at, size_t end, bool any_case
     return ((a == 'r' || a == 'v') && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
 }
 
-/* White space from at on: all of it at the end of the text, else all but its last character,
- * which goes to the word behind, else that one. */
+/* White space from at on: all of it at the end of the text, else all but its last
+ * character, which goes to the word behind, else that one. */
 static size_t spaces_end(const char *text, size_t at, size_t end)
 {
     size_t last = at, next = at;
@@ -90,7 +98,8 @@ static size_t gpt2_end(const char *text, size_t at, size_t end)
 }
 
 /* letters: what makes a word; max_digits: how many numbers stay together. */
-static size_t llama3_end(const char *text, size_t at, size_t end, unsigned letters, int max_digits)
+static size_t llama3_end(const char *text, size_t at, size_t end, unsigned letters,
+                         int max_digits)
 {
     size_t n = contraction(text, at, end, true);
     if (n > 0) {
@@ -131,11 +140,12 @@ static size_t llama3_end(const char *text, size_t at, size_t end, unsigned lette
     return lines > at ? lines : spaces_end(text, at, end);
 }
 
-static bool is_cut_out(const char *text, size_t at, size_t end, bool backtick, size_t *next)
+static bool is_cut_out(const char *text, size_t at, size_t end, bool backtick,
+                       size_t *next)
 {
     char c = text[at];
-    if (c == '$' || c == '+' || c == '<' || c == '=' || c == '>' || c == '^' || c == '~' ||
-        c == '|' || (c == '`' && backtick)) {
+    if (c == '$' || c == '+' || c == '<' || c == '=' || c == '>' || c == '^' ||
+        c == '~' || c == '|' || (c == '`' && backtick)) {
         *next = at + 1;
         return true;
     }
@@ -180,7 +190,8 @@ static size_t threes_end(const char *text, size_t at, size_t end)
     return at;
 }
 
-static size_t scan(enum pretokenizer family, int pass, const char *text, size_t at, size_t end)
+static size_t scan(enum pretokenizer family, int pass, const char *text, size_t at,
+                   size_t end)
 {
     bool is_falcon = family == PRETOK_FALCON;
     switch (family) {
@@ -200,7 +211,8 @@ static size_t scan(enum pretokenizer family, int pass, const char *text, size_t 
     }
 }
 
-void pretok_start(struct pretok *p, enum pretokenizer family, const char *text, size_t n_bytes)
+void pretok_start(struct pretok *p, enum pretokenizer family, const char *text,
+                  size_t n_bytes)
 {
     *p = (struct pretok){.text = text, .family = family, .n_bytes = n_bytes};
 }
@@ -214,7 +226,8 @@ size_t pretok_next(struct pretok *p)
     int last = in_passes ? 3 : 0;
     size_t begin = p->at, limit = p->n_bytes;
     for (int pass = 0; pass <= last; pass++) {
-        if (pass == last || p->ends[pass] <= begin) { /* its piece is used up: cut the next */
+        /* When the piece of a pass is used up, cut its next one. */
+        if (pass == last || p->ends[pass] <= begin) {
             p->ends[pass] = scan(p->family, pass, p->text, begin, limit);
         }
         limit = p->ends[pass];

@@ -1,5 +1,6 @@
-/* tokenizer.c: opens a tokenizer section and answers what a token is. The bytes are checked once,
- * here: whatever encoding follows later, an id, a slot or an offset, is in bounds. */
+/* tokenizer.c: opens a tokenizer section and answers what a token is. The bytes are
+ * checked once, here: whatever encoding follows later, an id, a slot or an offset, is
+ * in bounds. */
 #include "src/tokenizer.h"
 
 #include <stdlib.h>
@@ -8,12 +9,13 @@
 enum { header_bytes = 96 };
 
 /* The next array of the section, of n_words words. */
-static bool take(const uint8_t **array, uint64_t n_words, const uint8_t **at, const uint8_t *end,
-                 const char *path, struct bitnet_error *err)
+static bool take(const uint8_t **array, uint64_t n_words, const uint8_t **at,
+                 const uint8_t *end, const char *path, struct bitnet_error *err)
 {
     uint64_t n_left = (uint64_t)(end - *at) / 4;
     if (n_words > n_left) {
-        return fail(err, BITNET_BAD, "%s: tokenizer: an array has %llu words, %llu are left", path,
+        return fail(err, BITNET_BAD,
+                    "%s: tokenizer: an array has %llu words, %llu are left", path,
                     (unsigned long long)n_words, (unsigned long long)n_left);
     }
     *array = *at;
@@ -21,8 +23,8 @@ static bool take(const uint8_t **array, uint64_t n_words, const uint8_t **at, co
     return true;
 }
 
-static bool take_arrays(struct bitnet_tokenizer *t, const uint8_t *section, size_t n_bytes,
-                        const char *path, struct bitnet_error *err)
+static bool take_arrays(struct bitnet_tokenizer *t, const uint8_t *section,
+                        size_t n_bytes, const char *path, struct bitnet_error *err)
 {
     const uint8_t *at = section + header_bytes, *end = section + n_bytes;
     bool is_spm = t->kind == TOKENIZER_SPM;
@@ -37,8 +39,8 @@ static bool take_arrays(struct bitnet_tokenizer *t, const uint8_t *section, size
               take(&t->types, ((uint64_t)t->n_tokens + 3) / 4, &at, end, path, err) &&
               take(&t->text, ((uint64_t)t->n_text_bytes + 3) / 4, &at, end, path, err) &&
               take(&t->probes, t->n_probe_words, &at, end, path, err);
-    return ok && (at == end || fail(err, BITNET_BAD, "%s: tokenizer: %zu bytes too many", path,
-                                    (size_t)(end - at)));
+    return ok && (at == end || fail(err, BITNET_BAD, "%s: tokenizer: %zu bytes too many",
+                                    path, (size_t)(end - at)));
 }
 
 static bool is_table(uint32_t n_slots, uint32_t n_entries)
@@ -50,18 +52,21 @@ static bool read_header(struct bitnet_tokenizer *t, const uint8_t *s, size_t n_b
                         const char *path, struct bitnet_error *err)
 {
     if (n_bytes < header_bytes || memcmp(s, "BTOK", 4) != 0) {
-        return fail(err, BITNET_BAD, "%s: tokenizer: no section of ours (%zu bytes)", path, n_bytes);
+        return fail(err, BITNET_BAD, "%s: tokenizer: no section of ours (%zu bytes)",
+                    path, n_bytes);
     }
     if (load_u32(s + 4) != 1) {
-        return fail(err, BITNET_BAD, "%s: tokenizer: version %u, this program reads version 1", path,
+        return fail(err, BITNET_BAD,
+                    "%s: tokenizer: version %u, this program reads version 1", path,
                     (unsigned)load_u32(s + 4));
     }
     uint32_t kind = load_u32(s + 8), pretok = load_u32(s + 12);
     t->kind = kind == TOKENIZER_SPM ? TOKENIZER_SPM : TOKENIZER_BPE;
     t->pretok = pretok <= PRETOK_DEFAULT ? (enum pretokenizer)pretok : PRETOK_NONE;
     t->flags = load_u32(s + 16);
-    uint32_t *counts[] = {&t->n_tokens,  &t->n_merges,  &t->n_token_slots, &t->n_merge_slots,
-                          &t->n_stops,   &t->n_lengths, &t->n_text_bytes};
+    uint32_t *counts[] = {&t->n_tokens,      &t->n_merges, &t->n_token_slots,
+                          &t->n_merge_slots, &t->n_stops,  &t->n_lengths,
+                          &t->n_text_bytes};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         *counts[i] = load_u32(s + 20 + 4 * i);
     }
@@ -69,7 +74,8 @@ static bool read_header(struct bitnet_tokenizer *t, const uint8_t *s, size_t n_b
     for (size_t i = 0; i < 4; i++) {
         *ids[i] = (int32_t)load_u32(s + 48 + 4 * i);
         if (*ids[i] < -1 || (*ids[i] >= 0 && (uint32_t)*ids[i] >= t->n_tokens)) {
-            return fail(err, BITNET_BAD, "%s: tokenizer: id %d of %s, there are %u tokens", path,
+            return fail(err, BITNET_BAD,
+                        "%s: tokenizer: id %d of %s, there are %u tokens", path,
                         (int)*ids[i], ((const char *[]){"bos", "eos", "unk", "pad"})[i],
                         (unsigned)t->n_tokens);
         }
@@ -81,9 +87,11 @@ static bool read_header(struct bitnet_tokenizer *t, const uint8_t *s, size_t n_b
     if (kind != t->kind || pretok != t->pretok || is_bpe != (pretok != PRETOK_NONE) ||
         t->flags >= 128 || t->n_tokens == 0 || t->n_tokens > MAX_TOKENS ||
         t->n_merges > MAX_TOKENS || !is_table(t->n_token_slots, 0) ||
-        (is_bpe ? !is_table(t->n_merge_slots, t->n_merges) : (t->n_merge_slots | t->n_merges) != 0) ||
+        (is_bpe ? !is_table(t->n_merge_slots, t->n_merges)
+                : (t->n_merge_slots | t->n_merges) != 0) ||
         memcmp(s + 72, zeros, sizeof zeros) != 0) {
-        return fail(err, BITNET_BAD, "%s: tokenizer: a field of its header makes no sense", path);
+        return fail(err, BITNET_BAD,
+                    "%s: tokenizer: a field of its header makes no sense", path);
     }
     return true;
 }
@@ -112,10 +120,13 @@ static bool check_ids(const uint8_t *ids, size_t n_ids, uint32_t n_tokens, bool 
     return n_ids == 0 || most < n_tokens + shift;
 }
 
-/* What matches before pre-tokenizing: 1 user tokens, 2 those that need BITNET_SPECIAL, else 0. */
+/* What matches before pre-tokenizing: 1 user tokens, 2 those that need BITNET_SPECIAL,
+ * else 0. */
 static unsigned special_mask(uint8_t type)
 {
-    return type == TOKEN_USER ? 1 : type == TOKEN_CONTROL || type == TOKEN_UNKNOWN ? 2 : 0;
+    return type == TOKEN_USER                               ? 1
+           : type == TOKEN_CONTROL || type == TOKEN_UNKNOWN ? 2
+                                                            : 0;
 }
 
 static bool check_tokens(struct bitnet_tokenizer *t)
@@ -125,8 +136,8 @@ static bool check_tokens(struct bitnet_tokenizer *t)
     for (uint32_t i = 0; i < t->n_tokens && ok; i++) {
         uint32_t end = tokenizer_word(t->offsets, (size_t)i + 1);
         uint8_t type = t->types[i];
-        ok = begin <= end && end <= t->n_text_bytes && type >= TOKEN_NORMAL && type <= TOKEN_BYTE &&
-             (type != TOKEN_BYTE || end - begin == 1);
+        ok = begin <= end && end <= t->n_text_bytes && type >= TOKEN_NORMAL &&
+             type <= TOKEN_BYTE && (type != TOKEN_BYTE || end - begin == 1);
         if (ok && end > begin && special_mask(type) != 0) {
             t->special_starts[t->text[begin]] |= special_mask(type);
         }
@@ -134,13 +145,15 @@ static bool check_tokens(struct bitnet_tokenizer *t)
     }
     for (int i = 0; i < 256; i++) {
         for (unsigned mask = 1; mask < 4; mask++) {
-            t->has_specials[mask] = t->has_specials[mask] || (t->special_starts[i] & mask) != 0;
+            t->has_specials[mask] =
+                t->has_specials[mask] || (t->special_starts[i] & mask) != 0;
         }
     }
     return ok;
 }
 
-static bool check_content(struct bitnet_tokenizer *t, const char *path, struct bitnet_error *err)
+static bool check_content(struct bitnet_tokenizer *t, const char *path,
+                          struct bitnet_error *err)
 {
     bool lengths_ok = true;
     for (uint32_t i = 0, last = UINT32_MAX; i < t->n_lengths; i++) {
@@ -148,22 +161,31 @@ static bool check_content(struct bitnet_tokenizer *t, const char *path, struct b
         lengths_ok = lengths_ok && length > 0 && length < last;
         last = length;
     }
-    const char *what = !check_tokens(t)                                              ? "tokens"
-                       : !check_ids(t->stops, t->n_stops, t->n_tokens, false)        ? "stops"
-                       : !lengths_ok                                                 ? "lengths"
-                       : !check_ids(t->byte_ids, 256, t->n_tokens, true)             ? "byte ids"
-                       : !check_ids(t->merges, 3 * (size_t)t->n_merges, t->n_tokens, false)
-                           ? "merges"
-                       : !check_table(t->tokens, t->n_token_slots, t->n_tokens) ? "table of tokens"
-                       : !check_table(t->pairs, t->n_merge_slots, t->n_merges)  ? "table of merges"
-                                                                                : NULL;
-    return what == NULL || fail(err, BITNET_BAD, "%s: tokenizer: its %s are damaged", path, what);
+    uint32_t n = t->n_tokens;
+    const struct {
+        bool sound;
+        const char *name;
+    } parts[] = {
+        {check_tokens(t), "tokens"},
+        {check_ids(t->stops, t->n_stops, n, false), "stops"},
+        {lengths_ok, "lengths"},
+        {check_ids(t->byte_ids, 256, n, true), "byte ids"},
+        {check_ids(t->merges, 3 * (size_t)t->n_merges, n, false), "merges"},
+        {check_table(t->tokens, t->n_token_slots, n), "table of tokens"},
+        {check_table(t->pairs, t->n_merge_slots, t->n_merges), "table of merges"},
+    };
+    const char *what = NULL;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && what == NULL; i++) {
+        what = parts[i].sound ? NULL : parts[i].name;
+    }
+    return what == NULL ||
+           fail(err, BITNET_BAD, "%s: tokenizer: its %s are damaged", path, what);
 }
 
 /* One stored encoding: the same ids must come out again, and the same text from them. */
-static bool check_probe(const struct bitnet_tokenizer *t, const char *text, uint32_t n_bytes,
-                        const uint8_t *want, uint32_t n_want, const char *path,
-                        struct bitnet_error *err)
+static bool check_probe(const struct bitnet_tokenizer *t, const char *text,
+                        uint32_t n_bytes, const uint8_t *want, uint32_t n_want,
+                        const char *path, struct bitnet_error *err)
 {
     struct bitnet_ids ids = {0};
     struct buffer back = {0};
@@ -177,8 +199,10 @@ static bool check_probe(const struct bitnet_tokenizer *t, const char *text, uint
         tokenizer_decode(t, ids.ids, ids.n_ids, &back);
         same = back.n_bytes == n_bytes && memcmp(back.data, text, n_bytes) == 0;
     }
-    ok = ok && (same || fail(err, BITNET_BAD, "%s: tokenizer: '%.*s' does not give the ids that are "
-                             "stored for it; convert the model again", path, (int)n_bytes, text));
+    ok = ok && (same || fail(err, BITNET_BAD,
+                             "%s: tokenizer: '%.*s' does not give the ids that are "
+                             "stored for it; convert the model again",
+                             path, (int)n_bytes, text));
     bitnet_ids_free(&ids);
     buffer_free(&back);
     return ok;
@@ -190,24 +214,28 @@ static bool check_probes(const struct bitnet_tokenizer *t, const char *path,
     uint64_t at = 0, n_words = t->n_probe_words;
     for (uint32_t i = 0; i < t->n_probes; i++) {
         if (n_words - at < 2) {
-            return fail(err, BITNET_BAD, "%s: tokenizer: stored encoding %u is cut short", path,
-                        (unsigned)i);
+            return fail(err, BITNET_BAD, "%s: tokenizer: stored encoding %u is cut short",
+                        path, (unsigned)i);
         }
-        uint32_t n_bytes = tokenizer_word(t->probes, at), n_ids = tokenizer_word(t->probes, at + 1);
+        uint32_t n_bytes = tokenizer_word(t->probes, at),
+                 n_ids = tokenizer_word(t->probes, at + 1);
         uint64_t text_words = ((uint64_t)n_bytes + 3) / 4;
         at += 2;
         if (text_words > n_words - at || n_ids > n_words - at - text_words) {
-            return fail(err, BITNET_BAD, "%s: tokenizer: stored encoding %u is cut short", path,
-                        (unsigned)i);
+            return fail(err, BITNET_BAD, "%s: tokenizer: stored encoding %u is cut short",
+                        path, (unsigned)i);
         }
         const uint8_t *text = t->probes + 4 * at;
-        if (!check_probe(t, (const char *)text, n_bytes, text + 4 * text_words, n_ids, path, err)) {
+        if (!check_probe(t, (const char *)text, n_bytes, text + 4 * text_words, n_ids,
+                         path, err)) {
             return false;
         }
         at += text_words + n_ids;
     }
-    return at == n_words || fail(err, BITNET_BAD, "%s: tokenizer: %llu words behind its stored "
-                                 "encodings", path, (unsigned long long)(n_words - at));
+    return at == n_words || fail(err, BITNET_BAD,
+                                 "%s: tokenizer: %llu words behind its stored "
+                                 "encodings",
+                                 path, (unsigned long long)(n_words - at));
 }
 
 bool tokenizer_open(struct bitnet_tokenizer **out, const uint8_t *section, size_t n_bytes,
@@ -219,8 +247,8 @@ bool tokenizer_open(struct bitnet_tokenizer **out, const uint8_t *section, size_
         return fail(err, BITNET_FAILED, "%s: not enough memory for the tokenizer", path);
     }
     bool ok = read_header(t, section, n_bytes, path, err) &&
-              take_arrays(t, section, n_bytes, path, err) && check_content(t, path, err) &&
-              check_probes(t, path, err);
+              take_arrays(t, section, n_bytes, path, err) &&
+              check_content(t, path, err) && check_probes(t, path, err);
     if (!ok) {
         free(t);
         return false;
@@ -234,8 +262,8 @@ void tokenizer_close(struct bitnet_tokenizer *t)
     free(t);
 }
 
-int32_t tokenizer_lookup(const struct bitnet_tokenizer *t, const char *text, size_t n_bytes,
-                         uint64_t hash)
+int32_t tokenizer_lookup(const struct bitnet_tokenizer *t, const char *text,
+                         size_t n_bytes, uint64_t hash)
 {
     uint32_t mask = t->n_token_slots - 1, tag = (uint32_t)(hash >> 56);
     for (uint32_t i = (uint32_t)hash & mask;; i = (i + 1) & mask) {
@@ -261,7 +289,8 @@ void tokenizer_decode(const struct bitnet_tokenizer *t, const int32_t *ids, size
     for (size_t i = 0; i < n_ids; i++) {
         size_t n_bytes;
         const char *bytes = bitnet_token_bytes(t, ids[i], &n_bytes);
-        size_t skip = at_start && n_bytes > 0 && bytes[0] == ' ' && t->types[ids[i]] != TOKEN_USER;
+        size_t skip =
+            at_start && n_bytes > 0 && bytes[0] == ' ' && t->types[ids[i]] != TOKEN_USER;
         at_start = at_start && n_bytes == 0;
         buffer_add(out, bytes + skip, n_bytes - skip);
     }
@@ -314,7 +343,8 @@ bool bitnet_token_is_text(const bitnet_tokenizer *t, int32_t id)
     uint8_t type = t->types[id];
     size_t n_bytes;
     token_text(t, id, &n_bytes);
-    return n_bytes > 0 && (type == TOKEN_NORMAL || type == TOKEN_USER || type == TOKEN_BYTE);
+    return n_bytes > 0 &&
+           (type == TOKEN_NORMAL || type == TOKEN_USER || type == TOKEN_BYTE);
 }
 
 int32_t bitnet_bos(const bitnet_tokenizer *t)

@@ -1,6 +1,7 @@
-/* tokenizer_encode.c: bitnet_encode: special tokens are cut out first, what is between them is
- * normalized as the vocabulary wants it, cut into chunks, and each chunk merged. Long texts repeat
- * their chunks: a small cache remembers where in the output a chunk's ids stand. */
+/* tokenizer_encode.c: bitnet_encode: special tokens are cut out first, what is between
+ * them is normalized as the vocabulary wants it, cut into chunks, and each chunk
+ * merged. Long texts repeat their chunks: a small cache remembers where in the output a
+ * chunk's ids stand. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,7 +53,8 @@ static bool encode_chunk(struct encoder *e, const char *text, size_t n_bytes)
     uint64_t hash = hash64(text, n_bytes);
     if ((e->t->flags & TOKENIZER_IGNORE_MERGES) != 0) {
         int32_t id = tokenizer_lookup(e->t, text, n_bytes, hash);
-        if (id >= 0 && (e->t->types[id] == TOKEN_NORMAL || e->t->types[id] == TOKEN_USER)) {
+        if (id >= 0 &&
+            (e->t->types[id] == TOKEN_NORMAL || e->t->types[id] == TOKEN_USER)) {
             return add(e, id);
         }
     }
@@ -138,7 +140,8 @@ static bool encode_spm(struct encoder *e, const char *text, size_t n_bytes, bool
     const char *all = (const char *)e->span.data;
     for (size_t at = 0, end; at < e->span.n_bytes; at = end) {
         end = e->span.n_bytes;
-        if ((flags & TOKENIZER_WORDS) != 0) { /* no token crosses from a word to the next space */
+        /* No token crosses from a word to the next space. */
+        if ((flags & TOKENIZER_WORDS) != 0) {
             for (end = at + 1; end < e->span.n_bytes; end++) {
                 if (all[end] == ' ' && all[end - 1] != ' ') {
                     break;
@@ -153,8 +156,8 @@ static bool encode_spm(struct encoder *e, const char *text, size_t n_bytes, bool
 }
 
 /* The longest special token that starts at text, or -1. */
-static int32_t special_at(const struct bitnet_tokenizer *t, const char *text, size_t n_left,
-                          unsigned mask, size_t *n_bytes)
+static int32_t special_at(const struct bitnet_tokenizer *t, const char *text,
+                          size_t n_left, unsigned mask, size_t *n_bytes)
 {
     for (uint32_t i = 0; i < t->n_lengths; i++) {
         size_t n = tokenizer_word(t->lengths, i);
@@ -186,8 +189,9 @@ static bool encode_all(struct encoder *e, const char *text, size_t n_bytes, unsi
                 }
             }
         }
-        if (end > at && !(t->kind == TOKENIZER_BPE ? encode_bpe(e, text + at, end - at)
-                                                   : encode_spm(e, text + at, end - at, at == 0))) {
+        if (end > at &&
+            !(t->kind == TOKENIZER_BPE ? encode_bpe(e, text + at, end - at)
+                                       : encode_spm(e, text + at, end - at, at == 0))) {
             return false;
         }
         if (special >= 0 && !add(e, special)) {
@@ -198,26 +202,29 @@ static bool encode_all(struct encoder *e, const char *text, size_t n_bytes, unsi
     return true;
 }
 
-bool bitnet_encode(const bitnet_tokenizer *t, const char *text, size_t n_bytes, unsigned flags,
-                   struct bitnet_ids *ids, struct bitnet_error *err)
+bool bitnet_encode(const bitnet_tokenizer *t, const char *text, size_t n_bytes,
+                   unsigned flags, struct bitnet_ids *ids, struct bitnet_error *err)
 {
     if (n_bytes > INT32_MAX) {
-        return fail(err, BITNET_BAD, "a text of %zu bytes, at most 2 GiB can be tokenized", n_bytes);
+        return fail(err, BITNET_BAD,
+                    "a text of %zu bytes, at most 2 GiB can be tokenized", n_bytes);
     }
     struct encoder e = {.t = t, .ids = ids};
     if (n_bytes >= cache_from_bytes) {
-        e.cache = calloc(n_cached, sizeof *e.cache); /* without memory for it, without it */
+        e.cache = calloc(n_cached, sizeof *e.cache); /* without it, only slower */
     }
     size_t n_before = ids->n_ids;
     bool wants_bos = (flags & BITNET_BOS) != 0 && (t->flags & TOKENIZER_ADD_BOS) != 0 &&
                      t->bos >= 0 && n_before == 0;
     bool ok = !wants_bos || add(&e, t->bos);
     ok = ok && encode_all(&e, text, n_bytes, (flags & BITNET_SPECIAL) != 0 ? 3 : 1);
-    if (ok && wants_bos && ids->n_ids > 1 && ids->ids[1] == t->bos) { /* the text brought its own */
+    bool brought_own = wants_bos && ids->n_ids > 1 && ids->ids[1] == t->bos;
+    if (ok && brought_own) {
         ids->n_ids--;
         memmove(ids->ids, ids->ids + 1, ids->n_ids * sizeof *ids->ids);
     }
-    if (ok && (flags & BITNET_EOS) != 0 && (t->flags & TOKENIZER_ADD_EOS) != 0 && t->eos >= 0) {
+    if (ok && (flags & BITNET_EOS) != 0 && (t->flags & TOKENIZER_ADD_EOS) != 0 &&
+        t->eos >= 0) {
         ok = add(&e, t->eos);
     }
     merger_free(&e.merger);
@@ -228,8 +235,10 @@ bool bitnet_encode(const bitnet_tokenizer *t, const char *text, size_t n_bytes, 
     }
     ids->n_ids = n_before;
     if (e.failed) {
-        return fail(err, BITNET_FAILED, "not enough memory to tokenize %zu bytes", n_bytes);
+        return fail(err, BITNET_FAILED, "not enough memory to tokenize %zu bytes",
+                    n_bytes);
     }
-    return fail(err, BITNET_BAD, "the vocabulary has no token for byte 0x%02x and no unknown token",
+    return fail(err, BITNET_BAD,
+                "the vocabulary has no token for byte 0x%02x and no unknown token",
                 (unsigned)(uint8_t)*e.bad);
 }

@@ -1,6 +1,7 @@
-/* tokenizer_merge.c: see tokenizer_merge.h. Pieces are a linked list in an array; a heap holds the
- * pairs that can merge, lowest rank first, then leftmost. A pair that has changed since it went in
- * is known by its rank and skipped, so n bytes cost n log n whatever they are. */
+/* tokenizer_merge.c: see tokenizer_merge.h. Pieces are a linked list in an array; a
+ * heap holds the pairs that can merge, lowest rank first, then leftmost. A pair that
+ * has changed since it went in is known by its rank and skipped, so n bytes cost n log
+ * n whatever they are. */
 #include "src/tokenizer_merge.h"
 
 #include <stdlib.h>
@@ -89,7 +90,8 @@ static uint32_t pair_rank(const struct bitnet_tokenizer *t, int32_t left, int32_
             return (uint32_t)no_rank;
         }
         uint32_t rank = (slot & 0xffffff) - 1;
-        if (slot >> 24 == tag && tokenizer_word(t->merges, 3 * (size_t)rank) == (uint32_t)left &&
+        if (slot >> 24 == tag &&
+            tokenizer_word(t->merges, 3 * (size_t)rank) == (uint32_t)left &&
             tokenizer_word(t->merges, 3 * (size_t)rank + 1) == (uint32_t)right) {
             *merged = (int32_t)tokenizer_word(t->merges, 3 * (size_t)rank + 2);
             return rank;
@@ -98,7 +100,8 @@ static uint32_t pair_rank(const struct bitnet_tokenizer *t, int32_t left, int32_
 }
 
 /* A token that text may become by merging. */
-static int32_t text_token(const struct bitnet_tokenizer *t, const char *text, size_t n_bytes)
+static int32_t text_token(const struct bitnet_tokenizer *t, const char *text,
+                          size_t n_bytes)
 {
     int32_t id = tokenizer_lookup(t, text, n_bytes, hash64(text, n_bytes));
     bool usable = id >= 0 && (t->types[id] == TOKEN_NORMAL || t->types[id] == TOKEN_USER);
@@ -106,8 +109,8 @@ static int32_t text_token(const struct bitnet_tokenizer *t, const char *text, si
 }
 
 /* Scores as ranks: the highest score is the lowest number. */
-static uint32_t score_rank(const struct bitnet_tokenizer *t, const char *text, size_t n_bytes,
-                           int32_t *merged)
+static uint32_t score_rank(const struct bitnet_tokenizer *t, const char *text,
+                           size_t n_bytes, int32_t *merged)
 {
     *merged = text_token(t, text, n_bytes);
     if (*merged < 0) {
@@ -122,17 +125,18 @@ static void consider(struct merger *m, const struct bitnet_tokenizer *t, const c
                      uint32_t left)
 {
     struct piece *a = &m->pieces[left], *b = &m->pieces[a->next];
-    a->rank = t->kind == TOKENIZER_BPE
-                  ? pair_rank(t, a->id, b->id, &a->merged)
-                  : score_rank(t, text + a->at, (size_t)a->n_bytes + b->n_bytes, &a->merged);
+    a->rank =
+        t->kind == TOKENIZER_BPE
+            ? pair_rank(t, a->id, b->id, &a->merged)
+            : score_rank(t, text + a->at, (size_t)a->n_bytes + b->n_bytes, &a->merged);
     if (a->rank != (uint32_t)no_rank) {
         push(m, (uint64_t)a->rank << 32 | left);
     }
 }
 
 /* The first pieces: bytes or characters. Returns how many. */
-static uint32_t split(struct merger *m, const struct bitnet_tokenizer *t, const char *text,
-                      size_t n_bytes)
+static uint32_t split(struct merger *m, const struct bitnet_tokenizer *t,
+                      const char *text, size_t n_bytes)
 {
     uint32_t n_pieces = 0;
     for (size_t at = 0, n; at < n_bytes; at += n, n_pieces++) {
@@ -146,16 +150,19 @@ static uint32_t split(struct merger *m, const struct bitnet_tokenizer *t, const 
             n = n == 0 ? 1 : n;
             id = text_token(t, text + at, n);
         }
-        m->pieces[n_pieces] = (struct piece){.id = id, .at = (uint32_t)at, .n_bytes = (uint32_t)n,
-                                             .prev = n_pieces - 1, .next = n_pieces + 1,
+        m->pieces[n_pieces] = (struct piece){.id = id,
+                                             .at = (uint32_t)at,
+                                             .n_bytes = (uint32_t)n,
+                                             .prev = n_pieces - 1,
+                                             .next = n_pieces + 1,
                                              .rank = (uint32_t)no_rank};
     }
     return n_pieces;
 }
 
 /* A piece without a token: its bytes' tokens if all have one, else the unknown token. */
-static bool add_unknown(struct merger *m, const struct bitnet_tokenizer *t, const char *text,
-                        const struct piece *p, struct bitnet_ids *ids)
+static bool add_unknown(struct merger *m, const struct bitnet_tokenizer *t,
+                        const char *text, const struct piece *p, struct bitnet_ids *ids)
 {
     size_t n_known = 0;
     while (n_known < p->n_bytes &&

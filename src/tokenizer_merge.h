@@ -13,9 +13,10 @@ struct merger {
 };
 void merger_free(struct merger *m);
 
-/* Appends the ids of text, at least one byte, by merges of rank (BPE, from single bytes) or of
- * score (SPM, from single characters, with byte tokens for those that have none). False, with
- * *at the offset of it, when a byte has no token and the vocabulary no unknown token. */
+/* Appends the ids of text, at least one byte, by merges of rank (BPE, from single
+ * bytes) or of score (SPM, from single characters, with byte tokens for those that have
+ * none). False, with *at the offset of it, when a byte has no token and the vocabulary
+ * no unknown token. */
 bool merge_chunk(struct merger *m, const struct bitnet_tokenizer *t, const char *text,
                  size_t n_bytes, struct bitnet_ids *ids, size_t *at);
 

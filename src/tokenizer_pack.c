@@ -1,5 +1,6 @@
-/* tokenizer_pack.c: struct vocab -> the section that tokenizer.h describes. Whatever a foreign file
- * may get wrong about its vocabulary is refused here, so that the section is sound. */
+/* tokenizer_pack.c: struct vocab -> the section that tokenizer.h describes. Whatever a
+ * foreign file may get wrong about its vocabulary is refused here, so that the section
+ * is sound. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,19 +29,23 @@ static bool check_vocab(struct packer *p)
 {
     const struct vocab *v = p->v;
     if (v->n_tokens == 0 || v->n_tokens > MAX_TOKENS || v->n_merges > MAX_TOKENS) {
-        return fail(p->err, BITNET_BAD, "vocabulary: %zu tokens and %zu merges, wanted 1 to %d",
-                    v->n_tokens, v->n_merges, (int)MAX_TOKENS);
+        return fail(p->err, BITNET_BAD,
+                    "vocabulary: %zu tokens and %zu merges, wanted 1 to %d", v->n_tokens,
+                    v->n_merges, (int)MAX_TOKENS);
     }
     if (v->kind == TOKENIZER_SPM ? v->n_merges > 0 || v->pretok != PRETOK_NONE
                                  : v->pretok == PRETOK_NONE) {
-        return fail(p->err, BITNET_BAD, "vocabulary: kind %d does not go with pre-tokenizer %d and "
-                    "%zu merges", (int)v->kind, (int)v->pretok, v->n_merges);
+        return fail(p->err, BITNET_BAD,
+                    "vocabulary: kind %d does not go with pre-tokenizer %d and "
+                    "%zu merges",
+                    (int)v->kind, (int)v->pretok, v->n_merges);
     }
     if (!in_range(v, v->bos) || !in_range(v, v->eos) || !in_range(v, v->unk) ||
         !in_range(v, v->pad) || v->n_stops > sizeof v->stops / sizeof *v->stops) {
-        return fail(p->err, BITNET_BAD, "vocabulary: bos %d, eos %d, unk %d or pad %d is not one of "
-                    "its %zu tokens", (int)v->bos, (int)v->eos, (int)v->unk, (int)v->pad,
-                    v->n_tokens);
+        return fail(p->err, BITNET_BAD,
+                    "vocabulary: bos %d, eos %d, unk %d or pad %d is not one of "
+                    "its %zu tokens",
+                    (int)v->bos, (int)v->eos, (int)v->unk, (int)v->pad, v->n_tokens);
     }
     uint64_t n_text_bytes = 0;
     for (size_t i = 0; i < v->n_tokens; i++) {
@@ -62,7 +67,8 @@ static bool check_vocab(struct packer *p)
             return bad(p, "an id that is no token in merge", i);
         }
     }
-    return n_text_bytes <= INT32_MAX || fail(p->err, BITNET_BAD, "vocabulary: 2 GiB of text or more");
+    return n_text_bytes <= INT32_MAX ||
+           fail(p->err, BITNET_BAD, "vocabulary: 2 GiB of text or more");
 }
 
 /* Slots for n entries: at most two thirds are full, so a search ends soon. */
@@ -100,8 +106,9 @@ static bool allocate(struct packer *p)
     t->byte_ids = p->byte_ids = calloc(256, 4);
     t->merges = p->merges = calloc(v->n_merges + 1, 12);
     t->pairs = p->pairs = calloc((size_t)t->n_merge_slots + 1, 4);
-    return (p->offsets != NULL && p->tokens != NULL && p->types != NULL && p->text != NULL &&
-            p->byte_ids != NULL && p->merges != NULL && p->pairs != NULL) ||
+    return (p->offsets != NULL && p->tokens != NULL && p->types != NULL &&
+            p->text != NULL && p->byte_ids != NULL && p->merges != NULL &&
+            p->pairs != NULL) ||
            fail(p->err, BITNET_FAILED, "not enough memory for the vocabulary");
 }
 
@@ -110,8 +117,8 @@ static int32_t find(const struct packer *p, const char *text, size_t n_bytes)
     return tokenizer_lookup(&p->t, text, n_bytes, hash64(text, n_bytes));
 }
 
-/* Text, types and the table of spellings. Of equal spellings a normal token comes first, then user
- * tokens, then the rest, then the lowest id. */
+/* Text, types and the table of spellings. Of equal spellings a normal token comes
+ * first, then user tokens, then the rest, then the lowest id. */
 static void place_tokens(struct packer *p)
 {
     const struct vocab *v = p->v;
@@ -128,7 +135,8 @@ static void place_tokens(struct packer *p)
             int wanted = t->type == TOKEN_NORMAL ? 0 : t->type == TOKEN_USER ? 1 : 2;
             if (wanted == turn && t->type != TOKEN_BYTE && t->n_bytes > 0 &&
                 find(p, t->bytes, t->n_bytes) < 0) {
-                insert(p->tokens, p->t.n_token_slots, hash64(t->bytes, t->n_bytes), (uint32_t)i);
+                insert(p->tokens, p->t.n_token_slots, hash64(t->bytes, t->n_bytes),
+                       (uint32_t)i);
             }
         }
     }
@@ -168,22 +176,25 @@ static bool place_merges(struct packer *p)
     struct buffer both = {0};
     bool ok = true;
     for (size_t i = 0; i < v->n_merges && ok; i++) {
-        const struct vocab_token *a = &v->tokens[v->merges[i][0]], *b = &v->tokens[v->merges[i][1]];
+        const struct vocab_token *a = &v->tokens[v->merges[i][0]];
+        const struct vocab_token *b = &v->tokens[v->merges[i][1]];
         both.n_bytes = 0;
         buffer_add(&both, a->bytes, a->n_bytes);
         buffer_add(&both, b->bytes, b->n_bytes);
-        int32_t id = both.n_bytes == 0 ? -1 : find(p, (const char *)both.data, both.n_bytes);
+        int32_t id =
+            both.n_bytes == 0 ? -1 : find(p, (const char *)both.data, both.n_bytes);
         if (id < 0) {
-            ok = fail(p->err, BITNET_BAD, "vocabulary: merge %zu, '%.*s' and '%.*s', gives no token",
-                      i, (int)a->n_bytes, a->bytes, (int)b->n_bytes, b->bytes);
+            ok = fail(p->err, BITNET_BAD,
+                      "vocabulary: merge %zu, '%.*s' and '%.*s', gives no token", i,
+                      (int)a->n_bytes, a->bytes, (int)b->n_bytes, b->bytes);
             break;
         }
         store_u32(p->merges + 12 * i, v->merges[i][0]);
         store_u32(p->merges + 12 * i + 4, v->merges[i][1]);
         store_u32(p->merges + 12 * i + 8, (uint32_t)id);
-        if (!has_pair(p, v->merges[i][0], v->merges[i][1])) { /* a repeated one keeps its first rank */
-            insert(p->pairs, p->t.n_merge_slots, pair_hash(v->merges[i][0], v->merges[i][1]),
-                   (uint32_t)i);
+        uint32_t left = v->merges[i][0], right = v->merges[i][1];
+        if (!has_pair(p, left, right)) { /* a repeated one keeps its first rank */
+            insert(p->pairs, p->t.n_merge_slots, pair_hash(left, right), (uint32_t)i);
         }
     }
     buffer_free(&both);
@@ -193,7 +204,8 @@ static bool place_merges(struct packer *p)
 static void add_stop(struct packer *p, int32_t id)
 {
     size_t i = p->t.n_stops;
-    if (id < 0 || i == sizeof p->stops / sizeof *p->stops || bitnet_token_is_stop(&p->t, id)) {
+    if (id < 0 || i == sizeof p->stops / sizeof *p->stops ||
+        bitnet_token_is_stop(&p->t, id)) {
         return;
     }
     for (; i > 0 && (int32_t)load_u32(&p->stops[i - 1]) > id; i--) {
@@ -205,8 +217,9 @@ static void add_stop(struct packer *p, int32_t id)
 
 static bool place_stops(struct packer *p)
 {
-    static const char *const names[] = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
-                                        "<|endoftext|>", "<|end_of_text|>", "<EOT>"};
+    static const char *const names[] = {
+        "<|eot_id|>",    "<|im_end|>",      "<|end|>", "<end_of_turn>",
+        "<|endoftext|>", "<|end_of_text|>", "<EOT>"};
     p->t.stops = (const uint8_t *)p->stops;
     add_stop(p, p->v->eos);
     for (size_t i = 0; i < p->v->n_stops; i++) {
@@ -232,7 +245,8 @@ static unsigned flags_of(const struct vocab *v)
     }
     return (v->add_bos ? TOKENIZER_ADD_BOS : 0) | (v->add_eos ? TOKENIZER_ADD_EOS : 0) |
            (v->ignore_merges ? TOKENIZER_IGNORE_MERGES : 0) |
-           (v->kind == TOKENIZER_SPM && v->add_space_prefix ? TOKENIZER_SPACE_PREFIX : 0) |
+           (v->kind == TOKENIZER_SPM && v->add_space_prefix ? TOKENIZER_SPACE_PREFIX
+                                                            : 0) |
            (v->kind == TOKENIZER_SPM && v->prefix_once ? TOKENIZER_PREFIX_ONCE : 0) |
            (v->kind == TOKENIZER_BPE && v->nfc ? TOKENIZER_NFC : 0) |
            (is_words ? TOKENIZER_WORDS : 0);
@@ -262,14 +276,24 @@ static void add_lengths(const struct packer *p, struct buffer *lengths)
 static void write_header(const struct packer *p, size_t n_lengths, struct buffer *s)
 {
     const struct vocab *v = p->v;
-    const uint32_t words[] = {
-        1, v->kind, v->pretok, flags_of(v), p->t.n_tokens, p->t.n_merges, p->t.n_token_slots,
-        p->t.n_merge_slots, p->t.n_stops, (uint32_t)n_lengths, p->t.n_text_bytes, (uint32_t)v->bos,
-        (uint32_t)v->eos, (uint32_t)v->unk, (uint32_t)v->pad, 0, 0, 0, 0, 0, 0, 0, 0};
+    const struct bitnet_tokenizer *t = &p->t;
+    const uint32_t form[] = {1, v->kind, v->pretok, flags_of(v)};
+    const uint32_t counts[] = {t->n_tokens,      t->n_merges, t->n_token_slots,
+                               t->n_merge_slots, t->n_stops,  (uint32_t)n_lengths,
+                               t->n_text_bytes};
+    const int32_t ids[] = {v->bos, v->eos, v->unk, v->pad};
     buffer_add(s, "BTOK", 4);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        buffer_add_u32(s, words[i]);
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+        buffer_add_u32(s, form[i]);
     }
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        buffer_add_u32(s, counts[i]);
+    }
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        buffer_add_u32(s, (uint32_t)ids[i]);
+    }
+    static const uint8_t no_probes[32];
+    buffer_add(s, no_probes, sizeof no_probes);
 }
 
 static void write_arrays(const struct packer *p, struct buffer *s)
@@ -281,7 +305,8 @@ static void write_arrays(const struct packer *p, struct buffer *s)
     buffer_add(s, p->offsets, 4 * ((size_t)t->n_tokens + 1));
     for (size_t i = 0; i < t->n_tokens && t->kind == TOKENIZER_SPM; i++) {
         uint8_t score[4];
-        store_f32(score, p->v->tokens[i].score + 0.0f); /* no -0, which would rank below +0 */
+        /* no -0, which would rank below +0 */
+        store_f32(score, p->v->tokens[i].score + 0.0f);
         buffer_add(s, score, 4);
     }
     buffer_add(s, p->stops, 4 * (size_t)t->n_stops);
@@ -302,10 +327,12 @@ static void write_arrays(const struct packer *p, struct buffer *s)
 static bool add_probes(struct buffer *s, struct bitnet_error *err)
 {
     static const char *const probes[] = {
-        "Once upon a time, there was a little dog.", "I'll SAY it's 12345 + 67.89 = ok!!\n\n  x",
+        "Once upon a time, there was a little dog.",
+        "I'll SAY it's 12345 + 67.89 = ok!!\n\n  x",
         "int main(void)\n{\n\treturn 0;\n}\n",
         ("na\xc3\xafve caf\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd "
-         "\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 \xf0\x9f\x98\x80"), "a    b \t c"};
+         "\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 \xf0\x9f\x98\x80"),
+        "a    b \t c"};
     struct bitnet_tokenizer *t;
     if (!tokenizer_open(&t, s->data, s->n_bytes, "vocabulary", err)) {
         return false;
@@ -318,7 +345,7 @@ static bool add_probes(struct buffer *s, struct bitnet_error *err)
         size_t n_bytes = strlen(probes[i]);
         ids.n_ids = 0;
         if (!bitnet_encode(t, probes[i], n_bytes, 0, &ids, &none)) {
-            continue; /* a vocabulary without this text's bytes */
+            continue; /* the vocabulary lacks a byte of it */
         }
         n_probes++;
         buffer_add_u32(&words, (uint32_t)n_bytes);
@@ -339,7 +366,8 @@ static bool add_probes(struct buffer *s, struct bitnet_error *err)
     return true;
 }
 
-bool tokenizer_pack(const struct vocab *v, struct buffer *section, struct bitnet_error *err)
+bool tokenizer_pack(const struct vocab *v, struct buffer *section,
+                    struct bitnet_error *err)
 {
     struct packer p = {.v = v, .err = err};
     struct buffer s = {0};
@@ -356,7 +384,8 @@ bool tokenizer_pack(const struct vocab *v, struct buffer *section, struct bitnet
         ok = (ok && !s.failed && !section->failed) ||
              fail(err, BITNET_FAILED, "not enough memory for the vocabulary");
     }
-    uint8_t *const owned[] = {p.offsets, p.tokens, p.types, p.text, p.byte_ids, p.merges, p.pairs};
+    uint8_t *const owned[] = {p.offsets,  p.tokens, p.types, p.text,
+                              p.byte_ids, p.merges, p.pairs};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) {
         free(owned[i]);
     }

@@ -1,5 +1,5 @@
-/* unicode.c: see unicode.h. The tables are searched by halves; ASCII goes through a small table
- * of its own, and text below U+0300 is in normal form already. */
+/* unicode.c: see unicode.h. The tables are searched by halves; ASCII goes through a
+ * small table of its own, and text below U+0300 is in normal form already. */
 #include "src/unicode.h"
 
 #include <stdlib.h>
@@ -35,11 +35,13 @@ unsigned unicode_class(uint32_t code)
         0, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, /* `a */
         L, L, L, L, L, L, L, L, L, L, L, P, 0, P, 0, 0, /* p {|}~ */
     };
-    return code < 128 ? ascii[code] : run_value(unicode_class_runs, n_unicode_class_runs, code);
+    return code < 128 ? ascii[code]
+                      : run_value(unicode_class_runs, n_unicode_class_runs, code);
 }
 
-/* A character in the making: combining class, then its place, then the code, so that sorting the
- * numbers is the canonical order. A byte that is no character is a starter from no_code on. */
+/* A character in the making: combining class, then its place, then the code, so that
+ * sorting the numbers is the canonical order. A byte that is no character is a starter
+ * from no_code on. */
 enum { place_shift = 22, class_shift = 54, no_code = 0x200000 };
 
 static unsigned combining_class(uint32_t code)
@@ -78,9 +80,16 @@ static void put(struct run *r, uint32_t code)
 }
 
 /* Hangul syllables by arithmetic (Unicode standard, 3.12). */
-enum { hangul_s = 0xac00, hangul_l = 0x1100, hangul_v = 0x1161, hangul_t = 0x11a7,
-       n_hangul_l = 19, n_hangul_v = 21, n_hangul_t = 28,
-       n_hangul_s = n_hangul_l * n_hangul_v * n_hangul_t };
+enum {
+    hangul_s = 0xac00,
+    hangul_l = 0x1100,
+    hangul_v = 0x1161,
+    hangul_t = 0x11a7,
+    n_hangul_l = 19,
+    n_hangul_v = 21,
+    n_hangul_t = 28,
+    n_hangul_s = n_hangul_l * n_hangul_v * n_hangul_t
+};
 
 static void decompose(struct run *r, uint32_t code)
 {
@@ -98,7 +107,8 @@ static void decompose(struct run *r, uint32_t code)
         size_t middle = low + (high - low) / 2;
         const uint32_t *row = unicode_decompositions + 3 * middle;
         if (row[0] == code) {
-            decompose(r, row[1]); /* a second never decomposes further but is met here again */
+            decompose(
+                r, row[1]); /* a second never decomposes further but is met here again */
             if (row[2] != 0) {
                 decompose(r, row[2]);
             }
@@ -118,7 +128,8 @@ static uint32_t composition(uint32_t first, uint32_t second)
 {
     if (first >= hangul_l && first < hangul_l + n_hangul_l && second >= hangul_v &&
         second < hangul_v + n_hangul_v) {
-        return hangul_s + ((first - hangul_l) * n_hangul_v + (second - hangul_v)) * n_hangul_t;
+        return hangul_s +
+               ((first - hangul_l) * n_hangul_v + (second - hangul_v)) * n_hangul_t;
     }
     if (first >= hangul_s && first < hangul_s + n_hangul_s && second > hangul_t &&
         second < hangul_t + n_hangul_t && (first - hangul_s) % n_hangul_t == 0) {
@@ -127,7 +138,8 @@ static uint32_t composition(uint32_t first, uint32_t second)
     size_t low = 0, high = n_unicode_compositions;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        const uint32_t *row = unicode_decompositions + 3 * (size_t)unicode_compositions[middle];
+        const uint32_t *row =
+            unicode_decompositions + 3 * (size_t)unicode_compositions[middle];
         if (row[1] == first && row[2] == second) {
             return row[0];
         }

@@ -1,7 +1,8 @@
 /* utf8.c: see utf8.h. The byte ranges are those of the Unicode standard, table 3-7. */
 #include "src/utf8.h"
 
-/* The whole length that a first byte announces, 0 for none, and the range of the second byte. */
+/* The whole length that a first byte announces, 0 for none, and the range of the second
+ * byte. */
 static size_t announced(uint8_t first, uint8_t *low, uint8_t *high)
 {
     *low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;

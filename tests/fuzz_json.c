@@ -1,4 +1,5 @@
-/* fuzz_json.c: any bytes as JSON; what is read is walked, and its strings written and read again. */
+/* fuzz_json.c: any bytes as JSON; what is read is walked, and its strings written and
+ * read again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,9 +52,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 bool fuzz_seed(size_t i, struct buffer *out)
 {
     static const char *const seeds[] = {
-        "{\"a\":[1,-2.5e+3,\"x\\u00e9\\ud83d\\ude00\\n\",true,false,null],\"b\":{\"c\":{}}}",
+        "{\"a\":[1,-2.5e+3,\"x\\u00e9\\ud83d\\ude00\\n\",true,false,null],\"b\":{\"c\":{}"
+        "}}",
         "[[[[]]],\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\",0,-0,1E5,0.1]",
-        "{\"1\":1,\"2\":2,\"3\":3,\"4\":4,\"5\":5,\"6\":6,\"7\":7,\"8\":8,\"9\":9,\"10\":10}"};
+        "{\"1\":1,\"2\":2,\"3\":3,\"4\":4,\"5\":5,\"6\":6,\"7\":7,\"8\":8,\"9\":9,\"10\":"
+        "10}"};
     if (i < 3) {
         buffer_add(out, seeds[i], strlen(seeds[i]));
     }

@@ -1,5 +1,5 @@
-/* fuzz_vocab.c: any bytes as a foreign vocabulary: tokenizer.json, SentencePiece, tiktoken, GGUF.
- * What is read is packed, and what is packed must open. */
+/* fuzz_vocab.c: any bytes as a foreign vocabulary: tokenizer.json, SentencePiece,
+ * tiktoken, GGUF. What is read is packed, and what is packed must open. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +54,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 bool fuzz_seed(size_t i, struct buffer *out)
 {
     static const char *const seeds[] = {
-        "tests/data/bpe/tokenizer.json", "tests/data/spm/tokenizer.json", "tests/data/spm.model",
-        "tests/data/tiktoken/tokenizer.model", "tests/data/bpe.gguf", "tests/data/spm.gguf",
+        "tests/data/bpe/tokenizer.json", "tests/data/spm/tokenizer.json",
+        "tests/data/spm.model",          "tests/data/tiktoken/tokenizer.model",
+        "tests/data/bpe.gguf",           "tests/data/spm.gguf",
         "tests/data/scrambled.json"};
     struct infile in;
     struct bitnet_error err = {0};

@@ -1,4 +1,5 @@
-/* test_json.c: the grammar of RFC 8259 from both sides, values, and what is written back. */
+/* test_json.c: the grammar of RFC 8259 from both sides, values, and what is written
+ * back. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,42 +8,109 @@
 #include "tests/check.h"
 
 static const char *const good[] = {
-    "0", "-0", "1.5e-3", "\"\"", "null", "true", "false", "[]", "{}", " [ ] ", "\t\r\n{\n}\n",
-    "[1]", "[[],[[]],{}]", "{\"\":0}", "{\"a\":{\"a\":1},\"b\":[{\"a\":2}]}", "[1,2 , 3]", "1E+2",
-    "12345678901234567890123", "[0.0,-1.0e10,1e0]", "\"\\u0000\"", "\"\\ud83d\\ude00\"",
-    "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\x7f\"",
-    "\"\xf4\x8f\xbf\xbf\"", "\"\\uDBFF\\uDFFF\"", "\"\\uabCD\"", "{\"a\":1,\"A\":1}",
+    "0",
+    "-0",
+    "1.5e-3",
+    "\"\"",
+    "null",
+    "true",
+    "false",
+    "[]",
+    "{}",
+    " [ ] ",
+    "\t\r\n{\n}\n",
+    "[1]",
+    "[[],[[]],{}]",
+    "{\"\":0}",
+    "{\"a\":{\"a\":1},\"b\":[{\"a\":2}]}",
+    "[1,2 , 3]",
+    "1E+2",
+    "12345678901234567890123",
+    "[0.0,-1.0e10,1e0]",
+    "\"\\u0000\"",
+    "\"\\ud83d\\ude00\"",
+    "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"",
+    "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+    "\"\x7f\"",
+    "\"\xf4\x8f\xbf\xbf\"",
+    "\"\\uDBFF\\uDFFF\"",
+    "\"\\uabCD\"",
+    "{\"a\":1,\"A\":1}",
 };
 
 static const struct {
     const char *text, *message; /* a part of it */
 } bad[] = {
-    {"", "expected a value, found the end"}, {" ", "expected a value"}, {"nul", "value"},
-    {"True", "value"}, {"nulll", "nothing after the value, found 'l'"}, {"[1,]", "value"},
-    {"[,1]", "value"}, {"[1 2]", "expected ',' or ']'"}, {"[1", "found the end (cut short?)"},
-    {"[", "value"}, {"]", "value"}, {"{", "a key in quotes"}, {"{a:1}", "a key in quotes"},
-    {"{\"a\"}", "expected ':'"}, {"{\"a\":}", "value"}, {"{\"a\":1,}", "a key in quotes"},
-    {"{\"a\" 1}", "expected ':'"}, {"{\"a\":1 \"b\":2}", "expected ',' or '}'"},
-    {"{1:2}", "a key in quotes"}, {"{\"a\":1,\"b\":2,\"a\":3}", "'a' stands twice"},
-    {"{\"a\":1,\"\\u0061\":3}", "'a' stands twice"}, {"[1}", "expected ',' or ']'"},
-    {"{\"a\":1]", "expected ',' or '}'"}, {"01", "needless zero"}, {"-01", "needless zero"},
-    {"-", "expected a digit"}, {"+1", "value"}, {".5", "value"}, {"1.", "after the point"},
-    {"1.e5", "after the point"}, {"1e", "exponent"}, {"1e+", "exponent"}, {"0x10", "nothing after"},
-    {"NaN", "value"}, {"Infinity", "value"}, {"-Infinity", "expected a digit"}, {"1 2", "nothing"},
-    {"[] []", "nothing after"}, {"'a'", "value"}, {"\"a", "closing quote"}, {"\"a\nb\"", "control"},
-    {"\"\t\"", "control characters escaped, found byte 0x09"}, {"\"\\x41\"", "after a backslash"},
-    {"\"\\", "after a backslash"}, {"\"\\u12\"", "four hexadecimal"}, {"\"\\u12g4\"", "four"},
-    {"\"\\u", "four hexadecimal"}, {"\"\\ud800\"", "second half"}, {"\"\\ud800x\"", "second half"},
-    {"\"\\ud800\\n\"", "second half"}, {"\"\\ud800\\u0041\"", "second half"},
-    {"\"\\udc00\"", "stands alone"}, {"\"\xff\"", "valid UTF-8, found byte 0xff"},
-    {"\"\xc0\x80\"", "UTF-8"}, {"\"\xed\xa0\x80\"", "UTF-8"}, {"\"\xf4\x90\x80\x80\"", "UTF-8"},
-    {"\"\xe2\x82\"", "UTF-8"}, {"\"\xc3", "UTF-8"}, {"\"\xe0\x80\x80\"", "UTF-8"},
-    {"\"\xf0\x80\x80\x80\"", "UTF-8"}, {"\"\x80\"", "UTF-8"}, {"\"\xf5\x80\x80\x80\"", "UTF-8"},
-    {"\xef\xbb\xbf[]", "line 1 column 1: expected a value, found byte 0xef"}, {"[/**/]", "value"},
-    {"{\n  \"a\": 1,\n  \"b\" 2}", "t: line 3 column 7: expected ':' after a key, found '2'"},
+    {"", "expected a value, found the end"},
+    {" ", "expected a value"},
+    {"nul", "value"},
+    {"True", "value"},
+    {"nulll", "nothing after the value, found 'l'"},
+    {"[1,]", "value"},
+    {"[,1]", "value"},
+    {"[1 2]", "expected ',' or ']'"},
+    {"[1", "found the end (cut short?)"},
+    {"[", "value"},
+    {"]", "value"},
+    {"{", "a key in quotes"},
+    {"{a:1}", "a key in quotes"},
+    {"{\"a\"}", "expected ':'"},
+    {"{\"a\":}", "value"},
+    {"{\"a\":1,}", "a key in quotes"},
+    {"{\"a\" 1}", "expected ':'"},
+    {"{\"a\":1 \"b\":2}", "expected ',' or '}'"},
+    {"{1:2}", "a key in quotes"},
+    {"{\"a\":1,\"b\":2,\"a\":3}", "'a' stands twice"},
+    {"{\"a\":1,\"\\u0061\":3}", "'a' stands twice"},
+    {"[1}", "expected ',' or ']'"},
+    {"{\"a\":1]", "expected ',' or '}'"},
+    {"01", "needless zero"},
+    {"-01", "needless zero"},
+    {"-", "expected a digit"},
+    {"+1", "value"},
+    {".5", "value"},
+    {"1.", "after the point"},
+    {"1.e5", "after the point"},
+    {"1e", "exponent"},
+    {"1e+", "exponent"},
+    {"0x10", "nothing after"},
+    {"NaN", "value"},
+    {"Infinity", "value"},
+    {"-Infinity", "expected a digit"},
+    {"1 2", "nothing"},
+    {"[] []", "nothing after"},
+    {"'a'", "value"},
+    {"\"a", "closing quote"},
+    {"\"a\nb\"", "control"},
+    {"\"\t\"", "control characters escaped, found byte 0x09"},
+    {"\"\\x41\"", "after a backslash"},
+    {"\"\\", "after a backslash"},
+    {"\"\\u12\"", "four hexadecimal"},
+    {"\"\\u12g4\"", "four"},
+    {"\"\\u", "four hexadecimal"},
+    {"\"\\ud800\"", "second half"},
+    {"\"\\ud800x\"", "second half"},
+    {"\"\\ud800\\n\"", "second half"},
+    {"\"\\ud800\\u0041\"", "second half"},
+    {"\"\\udc00\"", "stands alone"},
+    {"\"\xff\"", "valid UTF-8, found byte 0xff"},
+    {"\"\xc0\x80\"", "UTF-8"},
+    {"\"\xed\xa0\x80\"", "UTF-8"},
+    {"\"\xf4\x90\x80\x80\"", "UTF-8"},
+    {"\"\xe2\x82\"", "UTF-8"},
+    {"\"\xc3", "UTF-8"},
+    {"\"\xe0\x80\x80\"", "UTF-8"},
+    {"\"\xf0\x80\x80\x80\"", "UTF-8"},
+    {"\"\x80\"", "UTF-8"},
+    {"\"\xf5\x80\x80\x80\"", "UTF-8"},
+    {"\xef\xbb\xbf[]", "line 1 column 1: expected a value, found byte 0xef"},
+    {"[/**/]", "value"},
+    {"{\n  \"a\": 1,\n  \"b\" 2}",
+     "t: line 3 column 7: expected ':' after a key, found '2'"},
 };
 
-static bool parse(struct json_doc *doc, const char *text, size_t n, struct bitnet_error *err)
+static bool parse(struct json_doc *doc, const char *text, size_t n,
+                  struct bitnet_error *err)
 {
     /* A copy of exactly this size, so that a sanitizer sees one byte read too far. */
     char *copy = malloc(n + (n == 0));
@@ -61,7 +129,8 @@ static void check_grammar(void)
         size_t n = strlen(good[i]);
         CHECK(parse(&doc, good[i], n, &err), "%s: %s", good[i], err.msg);
         json_free(&doc);
-        for (size_t cut = 0; cut < n; cut++) { /* a cut document may be good (12 -> 1), not crash */
+        for (size_t cut = 0; cut < n;
+             cut++) { /* a cut document may be good (12 -> 1), not crash */
             if (parse(&doc, good[i], cut, &err)) {
                 json_free(&doc);
             }
@@ -86,10 +155,12 @@ static void check_grammar(void)
 
 static void check_values(void)
 {
-    static const char text[] =
-        "{\"name\": \"a\\u00e9\\ud83d\\ude00\", \"n\": -42, \"x\": 2.5e3, \"yes\": true, \"no\": false,"
-        " \"nul\": \"a\\u0000b\", \"none\": null, \"list\": [1, [2, 3], {\"k\": [4]}, \"five\"],"
-        " \"big\": 9223372036854775807, \"huge\": 9223372036854775808, \"inf\": 1e999, \"real\": 1.0}";
+    static const char text[] = "{\"name\": \"a\\u00e9\\ud83d\\ude00\", \"n\": -42, "
+                               "\"x\": 2.5e3, \"yes\": true, \"no\": false,"
+                               " \"nul\": \"a\\u0000b\", \"none\": null, \"list\": [1, "
+                               "[2, 3], {\"k\": [4]}, \"five\"],"
+                               " \"big\": 9223372036854775807, \"huge\": "
+                               "9223372036854775808, \"inf\": 1e999, \"real\": 1.0}";
     struct json_doc doc;
     struct bitnet_error err;
     CHECK(parse(&doc, text, strlen(text), &err), "%s", err.msg);
@@ -100,12 +171,15 @@ static void check_values(void)
     CHECK(json_is(json_get(o, "name"), "a\xc3\xa9\xf0\x9f\x98\x80"), "string");
     CHECK(json_i64(json_get(o, "n"), &i) && i == -42, "integer");
     CHECK(json_f64(json_get(o, "x"), &d) && d == 2500, "real");
-    CHECK(!json_i64(json_get(o, "x"), &i) && !json_i64(json_get(o, "real"), &i), "no integers");
+    CHECK(!json_i64(json_get(o, "x"), &i) && !json_i64(json_get(o, "real"), &i),
+          "no integers");
     CHECK(json_true(json_get(o, "yes")) && !json_true(json_get(o, "no")), "truth");
-    CHECK(json_text(json_get(o, "nul")) == NULL && json_get(o, "nul")->text_bytes == 3, "NUL");
+    CHECK(json_text(json_get(o, "nul")) == NULL && json_get(o, "nul")->text_bytes == 3,
+          "NUL");
     CHECK(json_get(o, "none")->kind == JSON_NULL && json_get(o, "other") == NULL, "null");
     CHECK(json_i64(json_get(o, "big"), &i) && i == INT64_MAX, "big");
-    CHECK(!json_i64(json_get(o, "huge"), &i) && !json_f64(json_get(o, "inf"), &d), "too big");
+    CHECK(!json_i64(json_get(o, "huge"), &i) && !json_f64(json_get(o, "inf"), &d),
+          "too big");
     CHECK(json_f64(json_get(o, "huge"), &d) && d == 0x1p63, "huge as a real");
     const struct json *list = json_array(o, "list");
     CHECK(list != NULL && list->n_items == 4 && list->span == 9, "array");
@@ -118,7 +192,8 @@ static void check_values(void)
     v = json_next(v);
     CHECK(json_is(v, "five") && json_next(v) == NULL, "fourth");
     CHECK(json_object(o, "list") == NULL && json_array(o, "name") == NULL, "kinds");
-    CHECK(json_first(NULL) == NULL && json_get(NULL, "a") == NULL && !json_true(NULL), "absent");
+    CHECK(json_first(NULL) == NULL && json_get(NULL, "a") == NULL && !json_true(NULL),
+          "absent");
     json_free(&doc);
 }
 
@@ -149,8 +224,9 @@ static void check_writing(void)
 {
     struct buffer b = {0};
     json_add_string(&b, "a\"\\\n\t\x01\x7f\xc3\xa9\xff\xf0\x9f\0z", 14);
-    static const char want[] = "\"a\\\"\\\\\\n\\t\\u0001\\u007f\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd"
-                               "\xef\xbf\xbd\\u0000z\"";
+    static const char want[] =
+        "\"a\\\"\\\\\\n\\t\\u0001\\u007f\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd"
+        "\xef\xbf\xbd\\u0000z\"";
     CHECK(b.n_bytes == sizeof want - 1 && memcmp(b.data, want, b.n_bytes) == 0, "%.*s",
           (int)b.n_bytes, (char *)b.data);
     b.n_bytes = 0;
@@ -167,7 +243,8 @@ static void check_writing(void)
     struct bitnet_error err;
     CHECK(parse(&doc, (char *)b.data, b.n_bytes, &err), "%s", err.msg);
     CHECK(doc.root->text_bytes == all.n_bytes &&
-              memcmp(doc.root->text, all.data, all.n_bytes) == 0, "not the same");
+              memcmp(doc.root->text, all.data, all.n_bytes) == 0,
+          "not the same");
     json_free(&doc);
     buffer_free(&all);
     buffer_free(&b);
@@ -178,15 +255,29 @@ static void check_utf8(void)
     static const struct {
         const char *text;
         size_t n_unfinished;
-    } ends[] = {{"", 0}, {"a", 0}, {"a\xc3", 1}, {"\xc3\xa9", 0}, {"\xe2", 1}, {"\xe2\x82", 2},
-                {"\xe2\x82\xac", 0}, {"\xf0\x9f\x98", 3}, {"\xf0\x9f\x98\x80", 0}, {"\x80", 0},
-                {"\xff", 0}, {"a\x82\xac", 0}, {"\x82\xac\x80\x80", 0}, {"\xe0\x80", 0},
-                {"\xed\xa0", 0}, {"\xf4\x90", 0}, {"\xc0", 0}};
+    } ends[] = {{"", 0},
+                {"a", 0},
+                {"a\xc3", 1},
+                {"\xc3\xa9", 0},
+                {"\xe2", 1},
+                {"\xe2\x82", 2},
+                {"\xe2\x82\xac", 0},
+                {"\xf0\x9f\x98", 3},
+                {"\xf0\x9f\x98\x80", 0},
+                {"\x80", 0},
+                {"\xff", 0},
+                {"a\x82\xac", 0},
+                {"\x82\xac\x80\x80", 0},
+                {"\xe0\x80", 0},
+                {"\xed\xa0", 0},
+                {"\xf4\x90", 0},
+                {"\xc0", 0}};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         size_t n = utf8_unfinished(ends[i].text, strlen(ends[i].text));
         CHECK(n == ends[i].n_unfinished, "end %zu: %zu", i, n);
     }
-    /* Triples of bytes against the definition by encoding; 7 reaches every pair of the first two. */
+    /* Triples of bytes against the definition by encoding; 7 reaches every pair of the
+     * first two. */
     int n_bad = 0;
     for (uint32_t bits = 0; bits < 1u << 24; bits += 7) {
         char b[3] = {(char)(bits & 0xff), (char)(bits >> 8), (char)(bits >> 16)}, back[4];

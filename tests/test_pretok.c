@@ -1,5 +1,5 @@
-/* test_pretok.c: where texts are cut, against the regular expressions that the scanners stand for
- * (tests/make_data.py), and on bytes that no regular expression takes. */
+/* test_pretok.c: where texts are cut, against the regular expressions that the scanners
+ * stand for (tests/make_data.py), and on bytes that no regular expression takes. */
 #include <string.h>
 
 #include "src/json.h"
@@ -11,7 +11,8 @@ static const char *const families[] = {"none",   "gpt2",   "llama3", "qwen2",
 
 static void check_line(const struct json *record)
 {
-    const struct json *text = json_get(record, "text"), *want = json_array(record, "chunks");
+    const struct json *text = json_get(record, "text"),
+                      *want = json_array(record, "chunks");
     struct pretok p = {0};
     for (int i = 1; i < 7; i++) {
         if (json_is(json_get(record, "family"), families[i])) {
@@ -34,10 +35,20 @@ static void check_bytes(void)
         enum pretokenizer family;
         size_t chunks[6];
     } cases[] = {
-        {"a\xff\xfe b", PRETOK_GPT2, {1, 2, 2}},      {"a\xff\xfe b", PRETOK_LLAMA3, {1, 2, 2}},
-        {" \xff", PRETOK_LLAMA3, {2}},                {"\xc3" "abc", PRETOK_LLAMA3, {4}},
-        {"\xe4\xbd\xa0\xe4\xbd", PRETOK_QWEN2, {3, 2}}, {"1\x80" "2", PRETOK_GPT2, {1, 1, 1}},
-        {"a\xff.\xff", PRETOK_FALCON, {1, 1, 1, 1}},  {"\xed\xa0\x80", PRETOK_DEFAULT, {3}},
+        {"a\xff\xfe b", PRETOK_GPT2, {1, 2, 2}},
+        {"a\xff\xfe b", PRETOK_LLAMA3, {1, 2, 2}},
+        {" \xff", PRETOK_LLAMA3, {2}},
+        {"\xc3"
+         "abc",
+         PRETOK_LLAMA3,
+         {4}},
+        {"\xe4\xbd\xa0\xe4\xbd", PRETOK_QWEN2, {3, 2}},
+        {"1\x80"
+         "2",
+         PRETOK_GPT2,
+         {1, 1, 1}},
+        {"a\xff.\xff", PRETOK_FALCON, {1, 1, 1, 1}},
+        {"\xed\xa0\x80", PRETOK_DEFAULT, {3}},
         {"all of it", PRETOK_NONE, {9}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,7 +1,9 @@
-/* test_tokenizer.c: our own small vocabularies in every form that carries one, against the ids of
- * the naive implementation in tests/make_data.py; round trips; damaged sections.
+/* test_tokenizer.c: our own small vocabularies in every form that carries one, against
+ * the ids of the naive implementation in tests/make_data.py; round trips; damaged
+ * sections.
  *
- *     test_tokenizer [N [FILE...]]     N random strings for each, and for more vocabularies */
+ *     test_tokenizer [N [FILE...]]     N random strings for each, and for more
+ * vocabularies */
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,10 +46,11 @@ static bool pack_as(const char *kind, struct buffer *section, struct bitnet_erro
     return ok;
 }
 
-static void one_case(const struct bitnet_tokenizer *t, const char *label, const struct json *record,
-                     unsigned flags)
+static void one_case(const struct bitnet_tokenizer *t, const char *label,
+                     const struct json *record, unsigned flags)
 {
-    const struct json *text = json_get(record, "text"), *want = json_first(json_array(record, "ids"));
+    const struct json *text = json_get(record, "text"),
+                      *want = json_first(json_array(record, "ids"));
     struct bitnet_ids ids = {0};
     struct bitnet_error err = {0};
     bool same = bitnet_encode(t, text->text, text->text_bytes, flags, &ids, &err);
@@ -60,7 +63,8 @@ static void one_case(const struct bitnet_tokenizer *t, const char *label, const 
 }
 
 /* All lines of cases.jsonl of one kind. */
-static void check_kind(const struct bitnet_tokenizer *t, const char *kind, const char *label)
+static void check_kind(const struct bitnet_tokenizer *t, const char *kind,
+                       const char *label)
 {
     FILE *in = fopen(DATA "cases.jsonl", "r");
     char line[4096];
@@ -70,7 +74,8 @@ static void check_kind(const struct bitnet_tokenizer *t, const char *kind, const
         struct bitnet_error err = {0};
         CHECK(json_parse(&doc, line, strlen(line), "cases.jsonl", &err), "%s", err.msg);
         if (json_is(json_get(doc.root, "kind"), kind)) {
-            one_case(t, label, doc.root, strcmp(kind, "special") == 0 ? BITNET_SPECIAL : 0);
+            one_case(t, label, doc.root,
+                     strcmp(kind, "special") == 0 ? BITNET_SPECIAL : 0);
             n_cases++;
         }
         json_free(&doc);
@@ -83,15 +88,19 @@ static void check_kind(const struct bitnet_tokenizer *t, const char *kind, const
 
 static void check_families(void)
 {
-    static const char *const kinds[] = {"gpt2", "llama3", "qwen2", "qwen35", "falcon", "default"};
+    static const char *const kinds[] = {"gpt2",   "llama3", "qwen2",
+                                        "qwen35", "falcon", "default"};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         struct buffer section = {0}, again = {0};
         struct bitnet_error err = {0};
         struct bitnet_tokenizer *t;
-        CHECK(pack_as(kinds[i], &section, &err) && pack_as(kinds[i], &again, &err), "%s", err.msg);
+        CHECK(pack_as(kinds[i], &section, &err) && pack_as(kinds[i], &again, &err), "%s",
+              err.msg);
         CHECK(section.n_bytes == again.n_bytes &&
-                  memcmp(section.data, again.data, section.n_bytes) == 0, "other bytes");
-        CHECK(tokenizer_open(&t, section.data, section.n_bytes, kinds[i], &err), "%s", err.msg);
+                  memcmp(section.data, again.data, section.n_bytes) == 0,
+              "other bytes");
+        CHECK(tokenizer_open(&t, section.data, section.n_bytes, kinds[i], &err), "%s",
+              err.msg);
         check_kind(t, kinds[i], kinds[i]);
         tokenizer_close(t);
         buffer_free(&section);
@@ -103,11 +112,12 @@ static void check_forms(void)
 {
     static const struct {
         const char *path, *kind;
-    } forms[] = {{DATA "bpe", "whole"},           {DATA "bpe/tokenizer.json", "special"},
-                 {DATA "bpe.gguf", "whole"},      {DATA "bpe.gguf", "special"},
-                 {DATA "tiktoken", "tiktoken"},   {DATA "tiktoken/tokenizer.model", "tiktoken"},
-                 {DATA "spm", "spm"},             {DATA "spm.model", "spm"},
-                 {DATA "spm.gguf", "spm"},        {DATA "scrambled.json", "scrambled"}};
+    } forms[] = {
+        {DATA "bpe", "whole"},         {DATA "bpe/tokenizer.json", "special"},
+        {DATA "bpe.gguf", "whole"},    {DATA "bpe.gguf", "special"},
+        {DATA "tiktoken", "tiktoken"}, {DATA "tiktoken/tokenizer.model", "tiktoken"},
+        {DATA "spm", "spm"},           {DATA "spm.model", "spm"},
+        {DATA "spm.gguf", "spm"},      {DATA "scrambled.json", "scrambled"}};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         struct tokenizer_file f;
         struct bitnet_error err = {0};
@@ -127,18 +137,21 @@ static void check_forms(void)
         if (tokenizer_file_open(&a, pairs[i][0], &err) &&
             tokenizer_file_open(&b, pairs[i][1], &err)) {
             CHECK(a.section_bytes == b.section_bytes &&
-                      memcmp(a.section, b.section, a.section_bytes) == 0, "%s", pairs[i][0]);
+                      memcmp(a.section, b.section, a.section_bytes) == 0,
+                  "%s", pairs[i][0]);
             tokenizer_file_close(&b);
         }
         tokenizer_file_close(&a);
     }
 }
 
-static size_t encode(const struct bitnet_tokenizer *t, const char *text, unsigned flags, int32_t *out)
+static size_t encode(const struct bitnet_tokenizer *t, const char *text, unsigned flags,
+                     int32_t *out)
 {
     struct bitnet_ids ids = {0};
     struct bitnet_error err = {0};
-    CHECK(bitnet_encode(t, text, strlen(text), flags, &ids, &err) && ids.n_ids < 16, "%s", err.msg);
+    CHECK(bitnet_encode(t, text, strlen(text), flags, &ids, &err) && ids.n_ids < 16, "%s",
+          err.msg);
     memcpy(out, ids.ids, ids.n_ids * sizeof *out);
     size_t n = ids.n_ids;
     bitnet_ids_free(&ids);
@@ -153,45 +166,61 @@ static void check_tokens(void)
     size_t n;
     CHECK(tokenizer_file_open(&f, DATA "bpe", &err), "%s", err.msg);
     const bitnet_tokenizer *t = f.tokenizer;
-    int32_t bos = bitnet_bos(t), eos = bitnet_eos(t), eot = bitnet_token_find(t, "<|eot_id|>", 10);
+    int32_t bos = bitnet_bos(t), eos = bitnet_eos(t),
+            eot = bitnet_token_find(t, "<|eot_id|>", 10);
     int32_t think = bitnet_token_find(t, "<think>", 7);
-    CHECK(bos == 437 && eos == 438 && eot == 439 && think == 440, "%d %d %d", bos, eos, eot);
+    CHECK(bos == 437 && eos == 438 && eot == 439 && think == 440, "%d %d %d", bos, eos,
+          eot);
     CHECK(bitnet_n_tokens(t) == 441 && bitnet_token_find(t, "no such", 7) == -1, "size");
     CHECK(bitnet_token_is_stop(t, eos) && bitnet_token_is_stop(t, eot), "stops");
     CHECK(!bitnet_token_is_stop(t, bos) && !bitnet_token_is_stop(t, -1), "no stops");
     CHECK(!bitnet_token_is_text(t, bos) && bitnet_token_is_text(t, think), "text");
     CHECK(!bitnet_token_is_text(t, -1) && !bitnet_token_is_text(t, 441), "out of range");
-    CHECK(memcmp(bitnet_token_name(t, eot, &n), "<|eot_id|>", 10) == 0 && n == 10, "name");
+    CHECK(memcmp(bitnet_token_name(t, eot, &n), "<|eot_id|>", 10) == 0 && n == 10,
+          "name");
     bitnet_token_bytes(t, eot, &n);
     CHECK(n == 0, "control tokens have no bytes");
-    CHECK(memcmp(bitnet_token_bytes(t, think, &n), "<think>", 7) == 0 && n == 7, "user token");
+    CHECK(memcmp(bitnet_token_bytes(t, think, &n), "<think>", 7) == 0 && n == 7,
+          "user token");
     bitnet_token_bytes(t, 441, &n);
     CHECK(n == 0 && bitnet_token_name(t, -5, &n)[0] == 0 && n == 0, "out of range");
     CHECK(encode(t, "", BITNET_BOS, ids) == 1 && ids[0] == bos, "BOS of nothing");
     CHECK(encode(t, "a", BITNET_BOS, ids) == 2 && ids[0] == bos && ids[1] == 'a', "BOS");
-    CHECK(encode(t, "<|begin_of_text|>a", BITNET_BOS | BITNET_SPECIAL, ids) == 2 && ids[1] == 'a',
+    CHECK(encode(t, "<|begin_of_text|>a", BITNET_BOS | BITNET_SPECIAL, ids) == 2 &&
+              ids[1] == 'a',
           "one BOS, not two");
     CHECK(encode(t, "<|eot_id|>", 0, ids) > 1, "a user's text makes no control token");
     CHECK(encode(t, "<think>", 0, ids) == 1 && ids[0] == think, "user token");
     struct bitnet_ids grown = {0};
     CHECK(bitnet_encode(t, "a", 1, BITNET_BOS, &grown, &err) &&
-              bitnet_encode(t, "b", 1, BITNET_BOS, &grown, &err) && grown.n_ids == 3, "appends");
+              bitnet_encode(t, "b", 1, BITNET_BOS, &grown, &err) && grown.n_ids == 3,
+          "appends");
     bitnet_ids_free(&grown);
     tokenizer_file_close(&f);
+}
 
+/* A vocabulary that lacks a byte says so; with an unknown token it does not. */
+static void check_unknown(void)
+{
     struct vocab_file v;
+    struct bitnet_error err = {0};
+    int32_t ids[16];
     CHECK(vocab_open(&v, DATA "bpe.gguf", &err), "%s", err.msg);
-    CHECK(v.chat_template != NULL && strcmp(v.chat_template, "{{ 'User: ' + text }}") == 0, "template");
-    /* A vocabulary that lacks a byte says so; with an unknown token it does not. */
+    int32_t bos = v.vocab.bos, eos = v.vocab.eos;
+    CHECK(v.chat_template != NULL &&
+              strcmp(v.chat_template, "{{ 'User: ' + text }}") == 0,
+          "template");
     struct buffer section = {0};
     struct bitnet_tokenizer *small;
     v.vocab.tokens['q'].type = TOKEN_UNUSED;
     v.vocab.add_eos = true;
     CHECK(tokenizer_pack(&v.vocab, &section, &err), "%s", err.msg);
-    CHECK(tokenizer_open(&small, section.data, section.n_bytes, "small", &err), "%s", err.msg);
+    CHECK(tokenizer_open(&small, section.data, section.n_bytes, "small", &err), "%s",
+          err.msg);
     CHECK(encode(small, "a", BITNET_BOS | BITNET_EOS, ids) == 3 && ids[2] == eos, "EOS");
     struct bitnet_ids none = {0};
-    CHECK(!bitnet_encode(small, "aqa", 3, 0, &none, &err) && none.n_ids == 0, "no token for q");
+    CHECK(!bitnet_encode(small, "aqa", 3, 0, &none, &err) && none.n_ids == 0,
+          "no token for q");
     CHECK(strstr(err.msg, "no token for byte 0x71") != NULL, "%s", err.msg);
     bitnet_ids_free(&none);
     tokenizer_close(small);
@@ -199,7 +228,8 @@ static void check_tokens(void)
     v.vocab.unk = bos;
     err = (struct bitnet_error){0};
     CHECK(tokenizer_pack(&v.vocab, &section, &err), "%s", err.msg);
-    CHECK(tokenizer_open(&small, section.data, section.n_bytes, "small", &err), "%s", err.msg);
+    CHECK(tokenizer_open(&small, section.data, section.n_bytes, "small", &err), "%s",
+          err.msg);
     CHECK(encode(small, "aqa", 0, ids) == 3 && ids[1] == bos, "unknown");
     tokenizer_close(small);
     buffer_free(&section);
@@ -239,7 +269,8 @@ static void check_across_words(void)
 /* Random text of one of four kinds: ASCII, all planes, any bytes, pieces that repeat. */
 static size_t random_text(char *text, size_t room, bool any_bytes)
 {
-    static const char *const pieces[] = {" ", "the", "\n", "'s", "12", "\xc3\xa9", "\xe4\xbd\xa0", "!!"};
+    static const char *const pieces[] = {" ",  "the",      "\n",           "'s",
+                                         "12", "\xc3\xa9", "\xe4\xbd\xa0", "!!"};
     uint64_t kind = draw(any_bytes ? 4 : 3);
     size_t n = 0, want = draw(room - 8);
     while (n < want) {
@@ -267,7 +298,8 @@ static bool survives(const struct bitnet_tokenizer *t, const char *text, size_t 
     struct buffer back = {0};
     bool ok = bitnet_encode(t, text, n_bytes, 0, &ids, &err);
     tokenizer_decode(t, ids.ids, ids.n_ids, &back);
-    ok = ok && back.n_bytes == n_bytes && (n_bytes == 0 || memcmp(back.data, text, n_bytes) == 0);
+    ok = ok && back.n_bytes == n_bytes &&
+         (n_bytes == 0 || memcmp(back.data, text, n_bytes) == 0);
     bitnet_ids_free(&ids);
     buffer_free(&back);
     return ok;
@@ -297,14 +329,15 @@ static void check_large(const struct bitnet_tokenizer *t, const char *name)
                                   : (char)draw(256);
         }
         uint64_t start = now_ns();
-        CHECK(has_glyph(text, n_bytes) || survives(t, text, n_bytes), "%s: a megabyte, kind %d",
-              name, kind);
+        CHECK(has_glyph(text, n_bytes) || survives(t, text, n_bytes),
+              "%s: a megabyte, kind %d", name, kind);
         CHECK(now_ns() - start < 20000000000, "%.1f s", (double)(now_ns() - start) / 1e9);
     }
     free(text);
 }
 
-static void check_round_trips(const struct bitnet_tokenizer *t, const char *name, long n_texts)
+static void check_round_trips(const struct bitnet_tokenizer *t, const char *name,
+                              long n_texts)
 {
     long n_bad = 0;
     char text[256];
@@ -318,15 +351,16 @@ static void check_round_trips(const struct bitnet_tokenizer *t, const char *name
 
 static void check_files(long n_texts, char **more, int n_more)
 {
-    static const char *const paths[] = {DATA "bpe", DATA "tiktoken", DATA "spm", "gpt2", "falcon"};
+    static const char *const paths[] = {DATA "bpe", DATA "tiktoken", DATA "spm", "gpt2",
+                                        "falcon"};
     for (int i = 0; i < 5 + n_more; i++) {
         const char *path = i < 5 ? paths[i] : more[i - 5];
         struct tokenizer_file f = {0};
         struct bitnet_error err = {0};
-        bool ok = i != 3 && i != 4
-                      ? tokenizer_file_open(&f, path, &err)
-                      : pack_as(path, &f.packed, &err) &&
-                            tokenizer_open(&f.tokenizer, f.packed.data, f.packed.n_bytes, path, &err);
+        bool ok = i != 3 && i != 4 ? tokenizer_file_open(&f, path, &err)
+                                   : pack_as(path, &f.packed, &err) &&
+                                         tokenizer_open(&f.tokenizer, f.packed.data,
+                                                        f.packed.n_bytes, path, &err);
         CHECK(ok, "%s", err.msg);
         if (ok) {
             check_round_trips(f.tokenizer, path, n_texts);
@@ -347,9 +381,11 @@ static bool opens(const uint8_t *section, size_t n_bytes, struct bitnet_error *e
         struct bitnet_ids ids = {0};
         struct bitnet_error none = {0};
         static const char text[] = "the dog's\n12345 <think> <|eot_id|>\xff\xc3\xa9 ";
-        bitnet_encode(t, text, sizeof text - 1, BITNET_BOS | BITNET_SPECIAL | BITNET_EOS, &ids, &none);
+        bitnet_encode(t, text, sizeof text - 1, BITNET_BOS | BITNET_SPECIAL | BITNET_EOS,
+                      &ids, &none);
         for (size_t i = 0; i < ids.n_ids; i++) {
-            CHECK(ids.ids[i] >= 0 && (size_t)ids.ids[i] < bitnet_n_tokens(t), "id %d", ids.ids[i]);
+            CHECK(ids.ids[i] >= 0 && (size_t)ids.ids[i] < bitnet_n_tokens(t), "id %d",
+                  ids.ids[i]);
         }
         bitnet_ids_free(&ids);
         tokenizer_close(t);
@@ -372,14 +408,17 @@ static void check_damage(const char *path)
     memcpy(copy, f.section, n);
     store_u32(copy + n, 0);
     CHECK(!opens(copy, n + 4, &err), "four bytes more");
-    static const uint32_t values[] = {0, 1, 2, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
+    static const uint32_t values[] = {0,          1,          2,         0x7fffffff,
+                                      0x80000000, 0xfffffffe, 0xffffffff};
     for (size_t at = 0; at < 96; at += 4) {
         uint32_t right = load_u32(copy + at);
         for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
             store_u32(copy + at, values[i]);
             /* Flags and ids may take other values and mean something else. */
-            bool may_open = values[i] == right || (at >= 16 && at < 20) || (at >= 48 && at < 64);
-            CHECK(!opens(copy, n, &err) || may_open, "%s: %u at %zu opens", path, values[i], at);
+            bool may_open =
+                values[i] == right || (at >= 16 && at < 20) || (at >= 48 && at < 64);
+            CHECK(!opens(copy, n, &err) || may_open, "%s: %u at %zu opens", path,
+                  values[i], at);
         }
         store_u32(copy + at, right);
     }
@@ -414,6 +453,7 @@ int main(int argc, char **argv)
     check_families();
     check_forms();
     check_tokens();
+    check_unknown();
     check_across_words();
     check_files((long)n_texts, argv + 2, argc > 2 ? argc - 2 : 0);
     check_damage(DATA "bpe");

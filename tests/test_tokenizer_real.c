@@ -1,5 +1,6 @@
-/* test_tokenizer_real.c: real vocabularies in every form that carries them, against the ids that
- * the reference implementations give. They lie beside the repository or not at all. */
+/* test_tokenizer_real.c: real vocabularies in every form that carries them, against the
+ * ids that the reference implementations give. They lie beside the repository or not at
+ * all. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,8 +64,8 @@ static bool ids_are(const struct bitnet_ids *ids, const char *text)
     return *text < '0' || *text > '9';
 }
 
-static void one(const struct bitnet_tokenizer *t, const char *path, const char *text, size_t n_bytes,
-                const char *want, bool is_plain)
+static void one(const struct bitnet_tokenizer *t, const char *path, const char *text,
+                size_t n_bytes, const char *want, bool is_plain)
 {
     struct bitnet_ids ids = {0};
     struct bitnet_error err = {0};
@@ -78,7 +79,8 @@ static void one(const struct bitnet_tokenizer *t, const char *path, const char *
         buffer_add(&want_back, text, n_bytes);
     }
     CHECK(!is_plain || (back.n_bytes == want_back.n_bytes &&
-                        (back.n_bytes == 0 || memcmp(back.data, want_back.data, back.n_bytes) == 0)),
+                        (back.n_bytes == 0 ||
+                         memcmp(back.data, want_back.data, back.n_bytes) == 0)),
           "%s: '%.*s' comes back as '%.*s'", path, (int)n_bytes, text, (int)back.n_bytes,
           (char *)back.data);
     buffer_free(&back);
@@ -86,7 +88,8 @@ static void one(const struct bitnet_tokenizer *t, const char *path, const char *
     bitnet_ids_free(&ids);
 }
 
-static void check_pairs(const struct bitnet_tokenizer *t, const char *path, const char *name)
+static void check_pairs(const struct bitnet_tokenizer *t, const char *path,
+                        const char *name)
 {
     static const char between[] = "\n__ggml_vocab_test__\n";
     char in_path[128], out_path[128];
@@ -99,7 +102,8 @@ static void check_pairs(const struct bitnet_tokenizer *t, const char *path, cons
         return;
     }
     char *text = in, *line = out;
-    for (char *end; (end = strstr(text, between)) != NULL; text = end + sizeof between - 1) {
+    for (char *end; (end = strstr(text, between)) != NULL;
+         text = end + sizeof between - 1) {
         one(t, path, text, (size_t)(end - text), line, true);
         line += strcspn(line, "\n");
         line += *line == '\n';
@@ -110,7 +114,8 @@ static void check_pairs(const struct bitnet_tokenizer *t, const char *path, cons
     free(out);
 }
 
-static void check_jsonl(const struct bitnet_tokenizer *t, const char *path, const char *name)
+static void check_jsonl(const struct bitnet_tokenizer *t, const char *path,
+                        const char *name)
 {
     char file[128];
     size_t n_bytes, n_lines = 0;
@@ -124,8 +129,8 @@ static void check_jsonl(const struct bitnet_tokenizer *t, const char *path, cons
         CHECK(json_parse(&doc, line, n, file, &err), "%s", err.msg);
         const struct json *text = json_get(doc.root, "text");
         const char *ids = strstr(line, "\"ids\":[");
-        /* The library matches Llama 2's "</s>" only behind a space that it put there itself, other
-         * programs everywhere; this string is left out. */
+        /* The library matches Llama 2's "</s>" only behind a space that it put there
+         * itself, other programs everywhere; this string is left out. */
         bool odd = n_lines == 77 && strcmp(name, "llama2") == 0;
         if (text != NULL && ids != NULL && !odd) {
             one(t, path, text->text, text->text_bytes, ids + 7, n_lines < 76);

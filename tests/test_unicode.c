@@ -1,5 +1,6 @@
-/* test_unicode.c: character classes and normal form C of every code point, and of texts drawn from
- * those that decompose, combine or compose, by the checksums that tests/make_data.py wrote. */
+/* test_unicode.c: character classes and normal form C of every code point, and of texts
+ * drawn from those that decompose, combine or compose, by the checksums that
+ * tests/make_data.py wrote. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,11 +47,22 @@ static void check_small(void)
     static const struct {
         const char *text, *want;
     } known[] = {
-        {"", ""}, {"abc", "abc"}, {"e\xcc\x81", "\xc3\xa9"}, {"ae\xcc\x81" "b", "a\xc3\xa9" "b"},
-        {"\xc3\xa9", "\xc3\xa9"}, {"e\xcc\xa3\xcc\x81", "\xe1\xba\xb9\xcc\x81"},
-        {"e\xcc\x81\xcc\xa3", "\xe1\xba\xb9\xcc\x81"}, {"\xe2\x84\xab", "\xc3\x85"},
-        {"\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab", "\xed\x95\x9c"}, {"e\xff\xcc\x81", "e\xff\xcc\x81"},
-        {"\xcc\x81", "\xcc\x81"}, {"e\xcc", "e\xcc"}, {"\xef\xac\x81", "\xef\xac\x81"},
+        {"", ""},
+        {"abc", "abc"},
+        {"e\xcc\x81", "\xc3\xa9"},
+        {"ae\xcc\x81"
+         "b",
+         "a\xc3\xa9"
+         "b"},
+        {"\xc3\xa9", "\xc3\xa9"},
+        {"e\xcc\xa3\xcc\x81", "\xe1\xba\xb9\xcc\x81"},
+        {"e\xcc\x81\xcc\xa3", "\xe1\xba\xb9\xcc\x81"},
+        {"\xe2\x84\xab", "\xc3\x85"},
+        {"\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab", "\xed\x95\x9c"},
+        {"e\xff\xcc\x81", "e\xff\xcc\x81"},
+        {"\xcc\x81", "\xcc\x81"},
+        {"e\xcc", "e\xcc"},
+        {"\xef\xac\x81", "\xef\xac\x81"},
         {"\xff\xfe\xe2\x84\xab\x80", "\xff\xfe\xc3\x85\x80"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -72,7 +84,8 @@ static void check_small(void)
     CHECK(now_ns() - start < 3000000000, "%.1f s", (double)(now_ns() - start) / 1e9);
     struct buffer again = {0};
     unicode_nfc((char *)out.data, out.n_bytes, &again);
-    CHECK(again.n_bytes == out.n_bytes && memcmp(again.data, out.data, out.n_bytes) == 0, "stable");
+    CHECK(again.n_bytes == out.n_bytes && memcmp(again.data, out.data, out.n_bytes) == 0,
+          "stable");
     buffer_free(&marks);
     buffer_free(&out);
     buffer_free(&again);
@@ -83,7 +96,8 @@ int main(void)
     check_small();
     FILE *in = fopen("tests/data/unicode.txt", "r");
     char version[32];
-    CHECK(in != NULL && fscanf(in, "version %31s", version) == 1, "tests/data/unicode.txt");
+    CHECK(in != NULL && fscanf(in, "version %31s", version) == 1,
+          "tests/data/unicode.txt");
     if (in == NULL) {
         return check_done();
     }
@@ -105,7 +119,8 @@ int main(void)
     size_t n_busy = 0;
     unsigned code;
     int n_codes = 0;
-    for (int n = fscanf(in, " busy %d", &n_codes); n == 1 && n_busy < (size_t)n_codes; n_busy++) {
+    for (int n = fscanf(in, " busy %d", &n_codes); n == 1 && n_busy < (size_t)n_codes;
+         n_busy++) {
         if (fscanf(in, "%x", &code) != 1) {
             break;
         }

@@ -1,4 +1,5 @@
-/* tokenize.c: `bitnet tokenize`: text to ids and back, with the vocabulary of any file. */
+/* tokenize.c: `bitnet tokenize`: text to ids and back, with the vocabulary of any
+ * file. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,8 @@ static void add_piece(struct buffer *b, const struct bitnet_tokenizer *t, int32_
         static const char from[] = "\n\t\r\"\\", to[] = "ntr\"\\";
         uint32_t code = 0;
         n = utf8_decode(name + at, n_bytes - at, &code);
-        const char *hit = code != 0 ? memchr(from, (int)(code < 128 ? code : 0), 5) : NULL;
+        const char *hit =
+            code != 0 ? memchr(from, (int)(code < 128 ? code : 0), 5) : NULL;
         if (hit != NULL) {
             buffer_add(b, (char[2]){'\\', to[hit - from]}, 2);
         } else if (n == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0)) {
@@ -49,7 +51,8 @@ static void add_plain_ids(struct buffer *b, const struct job_options *o,
     char number[16];
     for (size_t i = 0; i < ids->n_ids; i++) {
         const char *format = o->pieces ? "%6d  " : i > 0 ? " %d" : "%d";
-        buffer_add(b, number, (size_t)snprintf(number, sizeof number, format, (int)ids->ids[i]));
+        buffer_add(b, number,
+                   (size_t)snprintf(number, sizeof number, format, (int)ids->ids[i]));
         if (o->pieces) {
             add_piece(b, o->t, ids->ids[i]);
             buffer_add(b, "\n", 1);
@@ -64,19 +67,21 @@ static bool check_id(const struct job_options *o, int64_t id, struct bitnet_erro
 {
     size_t n_tokens = bitnet_n_tokens(o->t);
     return (id >= 0 && (uint64_t)id < n_tokens) ||
-           fail(err, BITNET_BAD, "id %lld, the vocabulary has 0..%zu", (long long)id, n_tokens - 1);
+           fail(err, BITNET_BAD, "id %lld, the vocabulary has 0..%zu", (long long)id,
+                n_tokens - 1);
 }
 
 static bool keep_id(const struct job_options *o, int64_t id, struct bitnet_ids *ids,
                     struct bitnet_error *err)
 {
-    return check_id(o, id, err) && (ids_add(ids, (int32_t)id) ||
-                                    fail(err, BITNET_FAILED, "not enough memory for the ids"));
+    return check_id(o, id, err) &&
+           (ids_add(ids, (int32_t)id) ||
+            fail(err, BITNET_FAILED, "not enough memory for the ids"));
 }
 
 /* Numbers with blanks or commas between them, in brackets or not. */
-static bool read_ids(const struct job_options *o, const char *text, struct bitnet_ids *ids,
-                     struct bitnet_error *err)
+static bool read_ids(const struct job_options *o, const char *text,
+                     struct bitnet_ids *ids, struct bitnet_error *err)
 {
     static const char between[] = " \t\r\n,[]";
     for (text += strspn(text, between); *text != 0; text += strspn(text, between)) {
@@ -96,7 +101,8 @@ static bool read_ids(const struct job_options *o, const char *text, struct bitne
 }
 
 /* Under --special control tokens are spelled out. */
-static void decode(const struct job_options *o, const struct bitnet_ids *ids, struct buffer *out)
+static void decode(const struct job_options *o, const struct bitnet_ids *ids,
+                   struct buffer *out)
 {
     if (!o->special) {
         tokenizer_decode(o->t, ids->ids, ids->n_ids, out);
@@ -106,7 +112,8 @@ static void decode(const struct job_options *o, const struct bitnet_ids *ids, st
         if (i == ids->n_ids || !bitnet_token_is_text(o->t, ids->ids[i])) {
             size_t n_bytes = 0;
             tokenizer_decode(o->t, ids->ids + begin, i - begin, out);
-            const char *name = i < ids->n_ids ? bitnet_token_name(o->t, ids->ids[i], &n_bytes) : "";
+            const char *name =
+                i < ids->n_ids ? bitnet_token_name(o->t, ids->ids[i], &n_bytes) : "";
             buffer_add(out, name, n_bytes);
             begin = i + 1;
         }
@@ -114,7 +121,8 @@ static void decode(const struct job_options *o, const struct bitnet_ids *ids, st
 }
 
 static bool encode_record(const struct job_options *o, const struct json *record,
-                          struct bitnet_ids *ids, struct buffer *line, struct bitnet_error *err)
+                          struct bitnet_ids *ids, struct buffer *line,
+                          struct bitnet_error *err)
 {
     const struct json *text = json_get(record, "text");
     if (text == NULL || text->kind != JSON_STRING) {
@@ -139,7 +147,8 @@ static bool encode_record(const struct job_options *o, const struct json *record
 }
 
 static bool decode_record(const struct job_options *o, const struct json *record,
-                          struct bitnet_ids *ids, struct buffer *line, struct bitnet_error *err)
+                          struct bitnet_ids *ids, struct buffer *line,
+                          struct bitnet_error *err)
 {
     const struct json *list = json_array(record, "ids");
     if (list == NULL) {
@@ -157,7 +166,8 @@ static bool decode_record(const struct job_options *o, const struct json *record
     struct buffer text = {0};
     decode(o, ids, &text);
     buffer_add(line, "{", 1);
-    out_string(line, "text", text.data != NULL ? (const char *)text.data : "", text.n_bytes);
+    out_string(line, "text", text.data != NULL ? (const char *)text.data : "",
+               text.n_bytes);
     line->failed = line->failed || text.failed;
     buffer_free(&text);
     return true;
@@ -209,7 +219,8 @@ static int run_records(const struct job_options *o, const char *path, bool backw
             fflush(stdout);
             fprintf(stderr, "bitnet: record %zu: %s\n", number, bad.msg);
         }
-        ok = (!line.failed || fail(&err, BITNET_FAILED, "not enough memory for a record")) &&
+        ok = (!line.failed ||
+              fail(&err, BITNET_FAILED, "not enough memory for a record")) &&
              out_text(line.data, line.n_bytes, &err);
     }
     ok = ok && got == READER_END && out_flush(&err);
@@ -239,11 +250,12 @@ static bool read_text(const char *path, struct buffer *text, struct bitnet_error
         fclose(in);
     }
     buffer_add(text, "", 1); /* read_ids stops at it */
-    return ok && (!text->failed || fail(err, BITNET_FAILED, "%s: not enough memory", name));
+    return ok &&
+           (!text->failed || fail(err, BITNET_FAILED, "%s: not enough memory", name));
 }
 
-static bool run_text(const struct job_options *o, const char *text, size_t n_bytes, bool backward,
-                     struct bitnet_error *err)
+static bool run_text(const struct job_options *o, const char *text, size_t n_bytes,
+                     bool backward, struct bitnet_error *err)
 {
     struct bitnet_ids ids = {0};
     struct buffer out = {0};
@@ -257,7 +269,8 @@ static bool run_text(const struct job_options *o, const char *text, size_t n_byt
     } else if (ok) {
         add_plain_ids(&out, o, &ids);
     }
-    ok = ok && (!out.failed || fail(err, BITNET_FAILED, "not enough memory for the output")) &&
+    ok = ok &&
+         (!out.failed || fail(err, BITNET_FAILED, "not enough memory for the output")) &&
          out_text(out.data, out.n_bytes, err) && out_flush(err);
     bitnet_ids_free(&ids);
     buffer_free(&out);
@@ -274,7 +287,8 @@ static int run(const struct args *a, const struct job_options *o)
         prompt = NULL;
     }
     if (args_flag(a, "--jsonl")) {
-        ok = prompt == NULL || fail(&err, BITNET_USAGE, "--jsonl reads records from stdin or -f, "
+        ok = prompt == NULL || fail(&err, BITNET_USAGE,
+                                    "--jsonl reads records from stdin or -f, "
                                     "not from -p");
         return ok ? run_records(o, path != NULL ? path : "-", backward) : cmd_fail(&err);
     }
@@ -305,9 +319,11 @@ int tool_tokenize(int argc, char **argv)
     struct bitnet_error err = {0};
     struct tokenizer_file f;
     if (tokenizer_file_open(&f, path, &err)) {
-        struct job_options o = {.t = f.tokenizer, .pieces = args_flag(&a, "--verbose"),
+        struct job_options o = {.t = f.tokenizer,
+                                .pieces = args_flag(&a, "--verbose"),
                                 .special = args_flag(&a, "--special")};
-        o.flags = (args_flag(&a, "--no-bos") ? 0 : BITNET_BOS) | (o.special ? BITNET_SPECIAL : 0);
+        o.flags = (args_flag(&a, "--no-bos") ? 0 : BITNET_BOS) |
+                  (o.special ? BITNET_SPECIAL : 0);
         status = run(&a, &o);
         tokenizer_file_close(&f);
     } else {

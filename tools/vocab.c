@@ -42,8 +42,8 @@ bool vocab_set(struct vocab_file *f, uint64_t id, const char *bytes, size_t n_by
                     (unsigned long long)id);
     }
     f->text_off[id] = f->text.n_bytes;
-    f->vocab.tokens[id] = (struct vocab_token){.n_bytes = (uint32_t)n_bytes,
-                                               .type = (uint8_t)type, .score = score};
+    f->vocab.tokens[id] = (struct vocab_token){
+        .n_bytes = (uint32_t)n_bytes, .type = (uint8_t)type, .score = score};
     buffer_add(&f->text, bytes, n_bytes);
     return !f->text.failed || no_memory(f, err);
 }
@@ -100,12 +100,13 @@ int32_t vocab_find_name(const struct vocab_file *f, const char *name)
     return vocab_find(f, name, strlen(name));
 }
 
-bool vocab_merge(struct vocab_file *f, int32_t left, int32_t right, struct bitnet_error *err)
+bool vocab_merge(struct vocab_file *f, int32_t left, int32_t right,
+                 struct bitnet_error *err)
 {
     struct vocab *v = &f->vocab;
     if (left < 0 || right < 0) {
-        return fail(err, BITNET_BAD, "%s: merge %zu names a piece that is no token", f->path,
-                    v->n_merges);
+        return fail(err, BITNET_BAD, "%s: merge %zu names a piece that is no token",
+                    f->path, v->n_merges);
     }
     if (v->n_merges == f->n_merges_alloc) {
         size_t n_alloc = v->n_merges == 0 ? 1024 : 2 * v->n_merges;
@@ -140,8 +141,10 @@ bool vocab_guess_pretok(const struct vocab_file *f, enum pretokenizer *out)
     static const struct {
         const char *name; /* a token of these vocabularies alone */
         enum pretokenizer pretok;
-    } marks[] = {{"<|begin_of_text|>", PRETOK_LLAMA3}, {"<|eot_id|>", PRETOK_LLAMA3},
-                 {"<|im_start|>", PRETOK_QWEN2},       {">>ABSTRACT<<", PRETOK_FALCON}};
+    } marks[] = {{"<|begin_of_text|>", PRETOK_LLAMA3},
+                 {"<|eot_id|>", PRETOK_LLAMA3},
+                 {"<|im_start|>", PRETOK_QWEN2},
+                 {">>ABSTRACT<<", PRETOK_FALCON}};
     size_t n = f->vocab.n_tokens;
     if (n == 248320) {
         *out = PRETOK_QWEN35;
@@ -167,7 +170,8 @@ bool vocab_unmap(const char *text, size_t n_bytes, struct buffer *out)
     for (size_t at = 0, n; at < n_bytes; at += n) {
         uint32_t code = 0;
         n = utf8_decode(text + at, n_bytes - at, &code);
-        bool itself = (code >= 33 && code <= 126) || (code >= 161 && code <= 255 && code != 173);
+        bool itself =
+            (code >= 33 && code <= 126) || (code >= 161 && code <= 255 && code != 173);
         /* U+0100 on: the bytes 0..32, 127..160 and 173 in this order */
         uint32_t moved = code - 256;
         if (n == 0 || (!itself && moved > 67)) {
@@ -200,7 +204,9 @@ int vocab_byte_piece(const char *text, size_t n_bytes)
     int value = 0;
     for (int i = 3; i < 5; i++) {
         char c = text[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0) {
             return -1;
         }
@@ -214,12 +220,13 @@ static bool open_model_file(struct vocab_file *f, const struct infile *in,
                             struct bitnet_error *err)
 {
     if (in->n_bytes > 1u << 28) {
-        return fail(err, BITNET_BAD, "%s: %llu bytes, too large for a vocabulary", f->path,
-                    (unsigned long long)in->n_bytes);
+        return fail(err, BITNET_BAD, "%s: %llu bytes, too large for a vocabulary",
+                    f->path, (unsigned long long)in->n_bytes);
     }
     size_t n_bytes = (size_t)in->n_bytes;
     uint8_t *bytes = malloc(n_bytes + 1);
-    bool ok = (bytes != NULL || no_memory(f, err)) && infile_read(in, 0, bytes, n_bytes, err);
+    bool ok =
+        (bytes != NULL || no_memory(f, err)) && infile_read(in, 0, bytes, n_bytes, err);
     if (ok) {
         ok = bytes[0] == 0x0a ? vocab_spm(f, bytes, n_bytes, err)
                               : vocab_tiktoken(f, (const char *)bytes, n_bytes, err);
@@ -254,8 +261,10 @@ static bool open_file(struct vocab_file *f, struct bitnet_error *err)
                                   "0123456789+/=") > 0) {
         ok = open_model_file(f, &in, err);
     } else if (ok) {
-        ok = fail(err, BITNET_BAD, "%s: is no vocabulary that is known (tokenizer.json, "
-                  "tokenizer.model, .gguf, .bnp, or a folder with one of them)", f->path);
+        ok = fail(err, BITNET_BAD,
+                  "%s: is no vocabulary that is known (tokenizer.json, "
+                  "tokenizer.model, .gguf, .bnp, or a folder with one of them)",
+                  f->path);
     }
     infile_close(&in);
     return ok;
@@ -274,8 +283,8 @@ bool vocab_open(struct vocab_file *f, const char *path, struct bitnet_error *err
             free(f->path);
             f->path = NULL;
             if (i == 1) {
-                return fail(err, BITNET_BAD, "%s: holds neither tokenizer.json nor tokenizer.model",
-                            path);
+                return fail(err, BITNET_BAD,
+                            "%s: holds neither tokenizer.json nor tokenizer.model", path);
             }
         }
     } else {
@@ -311,13 +320,15 @@ static bool is_bnp(const char *path)
     if (path_is_dir(path) || !infile_open(&in, path, &none)) {
         return false;
     }
-    bool ok = in.n_bytes >= 4 && infile_read(&in, 0, magic, 4, &none) &&
-              memcmp(magic + 1, "BNP", 3) == 0; /* whatever a transfer did to the byte before */
+    bool ok =
+        in.n_bytes >= 4 && infile_read(&in, 0, magic, 4, &none) &&
+        memcmp(magic + 1, "BNP", 3) == 0; /* whatever a transfer did to the byte before */
     infile_close(&in);
     return ok;
 }
 
-bool tokenizer_file_open(struct tokenizer_file *f, const char *path, struct bitnet_error *err)
+bool tokenizer_file_open(struct tokenizer_file *f, const char *path,
+                         struct bitnet_error *err)
 {
     *f = (struct tokenizer_file){0};
     bool ok;

@@ -9,14 +9,18 @@ static const struct {
     const char *name;
     enum pretokenizer pretok;
 } known_pre[] = {
-    {"gpt-2", PRETOK_GPT2},      {"gpt2", PRETOK_GPT2},           {"gpt-neox", PRETOK_GPT2},
-    {"mpt", PRETOK_GPT2},        {"olmo", PRETOK_GPT2},           {"jais", PRETOK_GPT2},
-    {"trillion", PRETOK_GPT2},   {"phi-2", PRETOK_GPT2},          {"llama3", PRETOK_LLAMA3},
-    {"llama-v3", PRETOK_LLAMA3}, {"llama-bpe", PRETOK_LLAMA3},    {"falcon3", PRETOK_LLAMA3},
-    {"falcon_e", PRETOK_LLAMA3}, {"falcon-h1", PRETOK_LLAMA3},    {"falcon-e", PRETOK_LLAMA3},
-    {"lfm2", PRETOK_LLAMA3},     {"pixtral", PRETOK_LLAMA3},      {"midm-2.0", PRETOK_LLAMA3},
-    {"qwen2", PRETOK_QWEN2},     {"deepseek-r1-qwen", PRETOK_QWEN2}, {"stablelm2", PRETOK_QWEN2},
-    {"qwen35", PRETOK_QWEN35},   {"falcon", PRETOK_FALCON},       {"default", PRETOK_DEFAULT},
+    {"gpt-2", PRETOK_GPT2},       {"gpt2", PRETOK_GPT2},
+    {"gpt-neox", PRETOK_GPT2},    {"mpt", PRETOK_GPT2},
+    {"olmo", PRETOK_GPT2},        {"jais", PRETOK_GPT2},
+    {"trillion", PRETOK_GPT2},    {"phi-2", PRETOK_GPT2},
+    {"llama3", PRETOK_LLAMA3},    {"llama-v3", PRETOK_LLAMA3},
+    {"llama-bpe", PRETOK_LLAMA3}, {"falcon3", PRETOK_LLAMA3},
+    {"falcon_e", PRETOK_LLAMA3},  {"falcon-h1", PRETOK_LLAMA3},
+    {"falcon-e", PRETOK_LLAMA3},  {"lfm2", PRETOK_LLAMA3},
+    {"pixtral", PRETOK_LLAMA3},   {"midm-2.0", PRETOK_LLAMA3},
+    {"qwen2", PRETOK_QWEN2},      {"deepseek-r1-qwen", PRETOK_QWEN2},
+    {"stablelm2", PRETOK_QWEN2},  {"qwen35", PRETOK_QWEN35},
+    {"falcon", PRETOK_FALCON},    {"default", PRETOK_DEFAULT},
 };
 
 struct reader {
@@ -34,16 +38,20 @@ static bool read_kind(struct reader *r)
 {
     struct gguf_text model;
     if (!gguf_get_text(r->g, "tokenizer.ggml.model", &model)) {
-        return fail(r->err, BITNET_BAD, "%s: has no tokenizer.ggml.model: no vocabulary is in this "
-                    "file", r->f->path);
+        return fail(r->err, BITNET_BAD,
+                    "%s: has no tokenizer.ggml.model: no vocabulary is in this "
+                    "file",
+                    r->f->path);
     }
     if (gguf_text_is(model, "gpt2")) {
         r->f->vocab.kind = TOKENIZER_BPE;
     } else if (gguf_text_is(model, "llama")) {
         r->f->vocab.kind = TOKENIZER_SPM;
     } else {
-        return fail(r->err, BITNET_BAD, "%s: tokenizer.ggml.model is '%.*s', wanted gpt2 or llama",
-                    r->f->path, (int)(model.n_bytes < 80 ? model.n_bytes : 80), model.bytes);
+        return fail(r->err, BITNET_BAD,
+                    "%s: tokenizer.ggml.model is '%.*s', wanted gpt2 or llama",
+                    r->f->path, (int)(model.n_bytes < 80 ? model.n_bytes : 80),
+                    model.bytes);
     }
     return true;
 }
@@ -52,15 +60,15 @@ static bool add_token(struct reader *r, uint64_t id, struct gguf_text text, int6
                       double score, struct buffer *bytes)
 {
     if (type < TOKEN_NORMAL || type > TOKEN_BYTE) {
-        return fail(r->err, BITNET_BAD, "%s: token %llu has type %lld, wanted 1 to 6", r->f->path,
-                    (unsigned long long)id, (long long)type);
+        return fail(r->err, BITNET_BAD, "%s: token %llu has type %lld, wanted 1 to 6",
+                    r->f->path, (unsigned long long)id, (long long)type);
     }
     int byte = type == TOKEN_BYTE ? vocab_byte_piece(text.bytes, text.n_bytes) : -1;
     bool plain = type == TOKEN_NORMAL || type == TOKEN_UNUSED || type == TOKEN_USER;
     bytes->n_bytes = 0;
     if (type == TOKEN_BYTE && byte < 0) {
-        return fail(r->err, BITNET_BAD, "%s: byte token %llu is not spelled like <0x0A>", r->f->path,
-                    (unsigned long long)id);
+        return fail(r->err, BITNET_BAD, "%s: byte token %llu is not spelled like <0x0A>",
+                    r->f->path, (unsigned long long)id);
     }
     if (byte >= 0) {
         buffer_add(bytes, &(uint8_t){(uint8_t)byte}, 1);
@@ -69,14 +77,15 @@ static bool add_token(struct reader *r, uint64_t id, struct gguf_text text, int6
     } else if (type != TOKEN_NORMAL || !vocab_unmap(text.bytes, text.n_bytes, bytes)) {
         buffer_add(bytes, text.bytes, text.n_bytes);
     }
-    return vocab_set(r->f, id, (const char *)bytes->data, bytes->n_bytes, (enum token_type)type,
-                     (float)score, r->err);
+    return vocab_set(r->f, id, (const char *)bytes->data, bytes->n_bytes,
+                     (enum token_type)type, (float)score, r->err);
 }
 
 static bool read_tokens(struct reader *r)
 {
     struct gguf_array tokens, types, scores;
-    if (!gguf_get_array(r->g, "tokenizer.ggml.tokens", &tokens) || tokens.kind != GGUF_TEXT) {
+    if (!gguf_get_array(r->g, "tokenizer.ggml.tokens", &tokens) ||
+        tokens.kind != GGUF_TEXT) {
         return fail(r->err, BITNET_BAD, "%s: has no tokenizer.ggml.tokens", r->f->path);
     }
     bool has_types = gguf_get_array(r->g, "tokenizer.ggml.token_type", &types);
@@ -95,14 +104,17 @@ static bool read_tokens(struct reader *r)
                      (!has_types || gguf_item_i64(&types, i, &type)) &&
                      (is_bpe(r) || gguf_item_f64(&scores, i, &score));
         ok = whole ? add_token(r, i, text, type, score, &bytes)
-                   : fail(r->err, BITNET_BAD, "%s: token_type or scores are no numbers, or fewer "
-                          "than the tokens", r->f->path);
+                   : fail(r->err, BITNET_BAD,
+                          "%s: token_type or scores are no numbers, or fewer "
+                          "than the tokens",
+                          r->f->path);
     }
     buffer_free(&bytes);
     return ok && vocab_seal(r->f, r->err);
 }
 
-static int32_t piece_id(struct reader *r, const char *text, size_t n_bytes, struct buffer *bytes)
+static int32_t piece_id(struct reader *r, const char *text, size_t n_bytes,
+                        struct buffer *bytes)
 {
     bytes->n_bytes = 0;
     if (!vocab_unmap(text, n_bytes, bytes)) {
@@ -115,7 +127,8 @@ static bool read_merges(struct reader *r)
 {
     struct gguf_array merges;
     struct gguf_text m;
-    if (!gguf_get_array(r->g, "tokenizer.ggml.merges", &merges) || merges.kind != GGUF_TEXT) {
+    if (!gguf_get_array(r->g, "tokenizer.ggml.merges", &merges) ||
+        merges.kind != GGUF_TEXT) {
         return fail(r->err, BITNET_BAD, "%s: has no tokenizer.ggml.merges", r->f->path);
     }
     struct buffer bytes = {0};
@@ -125,15 +138,16 @@ static bool read_merges(struct reader *r)
         const char *gap = m.n_bytes > 1 ? memchr(m.bytes + 1, ' ', m.n_bytes - 1) : NULL;
         size_t n_left = gap != NULL ? (size_t)(gap - m.bytes) : m.n_bytes;
         int32_t left = piece_id(r, m.bytes, n_left, &bytes);
-        int32_t right = gap == NULL ? -1 : piece_id(r, gap + 1, m.n_bytes - n_left - 1, &bytes);
+        int32_t right =
+            gap == NULL ? -1 : piece_id(r, gap + 1, m.n_bytes - n_left - 1, &bytes);
         ok = vocab_merge(r->f, left, right, r->err);
     }
     buffer_free(&bytes);
     return ok;
 }
 
-/* What the file says of its pre-tokenizer, unless its vocabulary says better: early files of
- * BitNet-2B say nothing, or "default". */
+/* What the file says of its pre-tokenizer, unless its vocabulary says better: early
+ * files of BitNet-2B say nothing, or "default". */
 static bool read_pre(struct reader *r)
 {
     struct gguf_text pre;
@@ -150,8 +164,9 @@ static bool read_pre(struct reader *r)
             return true;
         }
     }
-    return fail(r->err, BITNET_BAD, "%s: tokenizer.ggml.pre is '%.*s', which is not known",
-                r->f->path, (int)(pre.n_bytes < 80 ? pre.n_bytes : 80), pre.bytes);
+    return fail(r->err, BITNET_BAD,
+                "%s: tokenizer.ggml.pre is '%.*s', which is not known", r->f->path,
+                (int)(pre.n_bytes < 80 ? pre.n_bytes : 80), pre.bytes);
 }
 
 static bool read_id(struct reader *r, const char *key, int32_t *id)
@@ -166,8 +181,8 @@ static bool read_id(struct reader *r, const char *key, int32_t *id)
         return true;
     }
     if (value >= r->f->vocab.n_tokens) {
-        return fail(r->err, BITNET_BAD, "%s: %s is %llu, there are %zu tokens", r->f->path, key,
-                    (unsigned long long)value, r->f->vocab.n_tokens);
+        return fail(r->err, BITNET_BAD, "%s: %s is %llu, there are %zu tokens",
+                    r->f->path, key, (unsigned long long)value, r->f->vocab.n_tokens);
     }
     *id = (int32_t)value;
     return true;
@@ -200,8 +215,9 @@ static bool read_ids(struct reader *r)
     }
     vocab_stop(r->f, eot);
     vocab_stop(r->f, eom);
-    static const char *const names[] = {"<|eot_id|>", "<|im_end|>", "<|im_start|>", "<|endoftext|>",
-                                        "<|end_of_text|>", "<|begin_of_text|>",
+    static const char *const names[] = {"<|eot_id|>",          "<|im_end|>",
+                                        "<|im_start|>",        "<|endoftext|>",
+                                        "<|end_of_text|>",     "<|begin_of_text|>",
                                         "<|start_header_id|>", "<|end_header_id|>"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         mark_control(r->f, vocab_find_name(r->f, names[i]));
@@ -217,7 +233,8 @@ static bool read_template(struct reader *r)
     }
     r->f->chat_template = strndup(text.bytes, text.n_bytes);
     return r->f->chat_template != NULL ||
-           fail(r->err, BITNET_FAILED, "%s: not enough memory for its vocabulary", r->f->path);
+           fail(r->err, BITNET_FAILED, "%s: not enough memory for its vocabulary",
+                r->f->path);
 }
 
 static bool read_all(struct reader *r)

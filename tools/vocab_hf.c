@@ -1,5 +1,6 @@
-/* vocab_hf.c: tokenizer.json of Hugging Face's tokenizers: byte-level BPE, and SentencePiece's
- * BPE in its two spellings. A component that is not known is refused by name: it would change ids. */
+/* vocab_hf.c: tokenizer.json of Hugging Face's tokenizers: byte-level BPE, and
+ * SentencePiece's BPE in its two spellings. A component that is not known is refused by
+ * name: it would change ids. */
 #include <float.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,8 @@ struct hf {
     struct vocab_file *f;
     const struct json *root, *model, *vocab, *added;
     struct bitnet_error *err;
-    bool byte_level, spaces; /* pieces in GPT-2's alphabet; pieces with the glyph for a space */
+    bool byte_level; /* pieces in GPT-2's alphabet */
+    bool spaces;     /* pieces with the glyph for a space */
 };
 
 static bool refuse(struct hf *h, const char *what, const char *name)
@@ -52,7 +54,8 @@ static bool normalizer(struct hf *h, const struct json *v)
         h->f->vocab.add_space_prefix = true;
         return true;
     }
-    if (json_is(json_get(v, "type"), "Replace") && json_is(json_get(v, "content"), "\xe2\x96\x81") &&
+    if (json_is(json_get(v, "type"), "Replace") &&
+        json_is(json_get(v, "content"), "\xe2\x96\x81") &&
         json_is(json_get(json_get(v, "pattern"), "String"), " ")) {
         h->spaces = true;
         return true;
@@ -66,14 +69,18 @@ static bool regex(struct hf *h, const char *pattern)
         const char *pattern;
         enum pretokenizer pretok;
     } known[] = {
-        {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+        {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
+         "?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
          PRETOK_GPT2},
         {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
-         "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", PRETOK_LLAMA3},
+         "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+         PRETOK_LLAMA3},
         {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
-         "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", PRETOK_QWEN2},
+         "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+         PRETOK_QWEN2},
         {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| "
-         "?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", PRETOK_QWEN35},
+         "?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+         PRETOK_QWEN35},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known && pattern != NULL; i++) {
         if (strcmp(pattern, known[i].pattern) == 0) {
@@ -98,7 +105,8 @@ static bool metaspace(struct hf *h, const struct json *v)
                                                   : prefix == NULL || json_true(prefix);
     h->f->vocab.prefix_once = scheme != NULL && strcmp(scheme, "first") == 0;
     if (!json_is(json_get(v, "replacement"), "\xe2\x96\x81")) {
-        return refuse(h, "replacement of spaces by", json_text(json_get(v, "replacement")));
+        return refuse(h, "replacement of spaces by",
+                      json_text(json_get(v, "replacement")));
     }
     return true;
 }
@@ -120,7 +128,8 @@ static bool pre_tokenizer(struct hf *h, const struct json *v, struct passes *p)
     }
     if (type != NULL && strcmp(type, "Split") == 0) {
         const char *pattern = json_text(json_get(json_get(v, "pattern"), "Regex"));
-        if (!json_is(json_get(v, "behavior"), "Isolated") || json_true(json_get(v, "invert"))) {
+        if (!json_is(json_get(v, "behavior"), "Isolated") ||
+            json_true(json_get(v, "invert"))) {
             return refuse(h, "splitting by", json_text(json_get(v, "behavior")));
         }
         if (pattern != NULL && strcmp(pattern, "[0-9][0-9][0-9]") == 0 && h->byte_level) {
@@ -140,7 +149,8 @@ static bool pre_tokenizer(struct hf *h, const struct json *v, struct passes *p)
         if (json_true(json_get(v, "add_prefix_space"))) {
             return refuse(h, "byte level with", "add_prefix_space");
         }
-        if (h->f->vocab.pretok == PRETOK_NONE && (use_regex == NULL || json_true(use_regex))) {
+        if (h->f->vocab.pretok == PRETOK_NONE &&
+            (use_regex == NULL || json_true(use_regex))) {
             h->f->vocab.pretok = PRETOK_GPT2;
         }
         return true;
@@ -158,7 +168,8 @@ static bool read_pipeline(struct hf *h)
     if (!json_is(json_get(h->model, "type"), "BPE")) {
         return refuse(h, "model", type_of(h->model));
     }
-    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+    static const char *const affixes[] = {"continuing_subword_prefix",
+                                          "end_of_word_suffix"};
     for (size_t i = 0; i < 2; i++) {
         const struct json *affix = json_get(h->model, affixes[i]);
         if (!is_null(affix) && !json_is(affix, "")) {
@@ -180,19 +191,22 @@ static bool read_pipeline(struct hf *h)
     v->ignore_merges = json_true(json_get(h->model, "ignore_merges"));
     if (is_spm ? h->byte_level || !h->spaces || v->nfc || v->ignore_merges
                : !h->byte_level || h->spaces || v->pretok == PRETOK_NONE) {
-        return fail(h->err, BITNET_BAD, "%s: is neither byte-level BPE nor SentencePiece BPE with "
-                    "byte fallback", h->f->path);
+        return fail(h->err, BITNET_BAD,
+                    "%s: is neither byte-level BPE nor SentencePiece BPE with "
+                    "byte fallback",
+                    h->f->path);
     }
     return true;
 }
 
 /* One piece of model.vocab. */
-static bool add_piece(struct hf *h, const struct json *piece, const char *unk, struct buffer *bytes)
+static bool add_piece(struct hf *h, const struct json *piece, const char *unk,
+                      struct buffer *bytes)
 {
     int64_t id;
     if (!json_i64(piece, &id) || id < 0) {
-        return fail(h->err, BITNET_BAD, "%s: the id of token '%.80s' is no number", h->f->path,
-                    piece->key);
+        return fail(h->err, BITNET_BAD, "%s: the id of token '%.80s' is no number",
+                    h->f->path, piece->key);
     }
     bool is_spm = h->f->vocab.kind == TOKENIZER_SPM;
     int byte = is_spm ? vocab_byte_piece(piece->key, piece->key_bytes) : -1;
@@ -210,7 +224,8 @@ static bool add_piece(struct hf *h, const struct json *piece, const char *unk, s
     } else if (!vocab_unmap(piece->key, piece->key_bytes, bytes)) {
         buffer_add(bytes, piece->key, piece->key_bytes);
     }
-    return vocab_set(h->f, (uint64_t)id, (const char *)bytes->data, bytes->n_bytes, type, 0, h->err);
+    return vocab_set(h->f, (uint64_t)id, (const char *)bytes->data, bytes->n_bytes, type,
+                     0, h->err);
 }
 
 /* Special tokens stand in the vocabulary too, or behind it. */
@@ -218,9 +233,11 @@ static bool add_added(struct hf *h, const struct json *a)
 {
     const struct json *content = json_get(a, "content");
     int64_t id;
-    if (content == NULL || content->kind != JSON_STRING || !json_i64(json_get(a, "id"), &id) ||
-        id < 0 || (uint64_t)id >= h->f->vocab.n_tokens) {
-        return fail(h->err, BITNET_BAD, "%s: an added token has no content or no id", h->f->path);
+    if (content == NULL || content->kind != JSON_STRING ||
+        !json_i64(json_get(a, "id"), &id) || id < 0 ||
+        (uint64_t)id >= h->f->vocab.n_tokens) {
+        return fail(h->err, BITNET_BAD, "%s: an added token has no content or no id",
+                    h->f->path);
     }
     enum token_type type = json_true(json_get(a, "special")) ? TOKEN_CONTROL : TOKEN_USER;
     if (h->f->text_off[id] != SIZE_MAX) {
@@ -228,9 +245,11 @@ static bool add_added(struct hf *h, const struct json *a)
         if (t->type == TOKEN_UNKNOWN) {
             return true;
         }
-        h->f->text_off[id] = SIZE_MAX; /* the same token, now as text to be matched whole */
+        /* The same token, now as text to be matched whole. */
+        h->f->text_off[id] = SIZE_MAX;
     }
-    return vocab_set(h->f, (uint64_t)id, content->text, content->text_bytes, type, 0, h->err);
+    return vocab_set(h->f, (uint64_t)id, content->text, content->text_bytes, type, 0,
+                     h->err);
 }
 
 static bool read_tokens(struct hf *h)
@@ -264,7 +283,8 @@ static bool read_tokens(struct hf *h)
 }
 
 /* A piece of a merge, as model.vocab spells it. */
-static int32_t piece_id(struct hf *h, const char *text, size_t n_bytes, struct buffer *bytes)
+static int32_t piece_id(struct hf *h, const char *text, size_t n_bytes,
+                        struct buffer *bytes)
 {
     bytes->n_bytes = 0;
     if (h->f->vocab.kind == TOKENIZER_SPM) {
@@ -276,7 +296,8 @@ static int32_t piece_id(struct hf *h, const char *text, size_t n_bytes, struct b
 }
 
 /* A merge is "left right" or ["left", "right"]. */
-static bool merge_ids(struct hf *h, const struct json *m, int32_t ids[2], struct buffer *bytes)
+static bool merge_ids(struct hf *h, const struct json *m, int32_t ids[2],
+                      struct buffer *bytes)
 {
     if (m->kind == JSON_ARRAY && m->n_items == 2) {
         const struct json *left = json_first(m), *right = json_next(left);
@@ -297,8 +318,10 @@ static bool merge_ids(struct hf *h, const struct json *m, int32_t ids[2], struct
     return true;
 }
 
-/* SentencePiece ranks by the result: the earliest merge that makes a token is its score. */
-static bool score_merge(struct hf *h, const int32_t ids[2], size_t rank, struct buffer *bytes)
+/* SentencePiece ranks by the result: the earliest merge that makes a token is its
+ * score. */
+static bool score_merge(struct hf *h, const int32_t ids[2], size_t rank,
+                        struct buffer *bytes)
 {
     bytes->n_bytes = 0;
     for (int i = 0; i < 2; i++) {
@@ -325,10 +348,12 @@ static bool read_merges(struct hf *h)
     buffer_add(&bytes, "", 1);
     bool ok = true;
     size_t rank = 0;
-    for (const struct json *m = json_first(merges); m != NULL && ok; m = json_next(m), rank++) {
+    for (const struct json *m = json_first(merges); m != NULL && ok;
+         m = json_next(m), rank++) {
         int32_t ids[2];
         if (!merge_ids(h, m, ids, &bytes) || ids[0] < 0 || ids[1] < 0) {
-            ok = fail(h->err, BITNET_BAD, "%s: merge %zu is not of two tokens", h->f->path, rank);
+            ok = fail(h->err, BITNET_BAD, "%s: merge %zu is not of two tokens",
+                      h->f->path, rank);
         } else if (h->f->vocab.kind == TOKENIZER_SPM) {
             ok = score_merge(h, ids, rank, &bytes);
         } else {
@@ -336,8 +361,9 @@ static bool read_merges(struct hf *h)
         }
     }
     buffer_free(&bytes);
-    for (size_t i = 0; i < h->f->vocab.n_tokens; i++) { /* never merged to: below all others */
+    for (size_t i = 0; i < h->f->vocab.n_tokens; i++) {
         struct vocab_token *t = &h->f->vocab.tokens[i];
+        /* What no merge makes ranks below all others. */
         t->score = t->score == 0 ? -FLT_MAX : t->score;
     }
     return ok;
@@ -352,7 +378,8 @@ static void read_template(struct hf *h, const struct json *post)
         read_template(h, part);
     }
     bool before = true;
-    for (part = json_first(json_array(post, "single")); part != NULL; part = json_next(part)) {
+    for (part = json_first(json_array(post, "single")); part != NULL;
+         part = json_next(part)) {
         const char *name = json_text(json_get(json_get(part, "SpecialToken"), "id"));
         int32_t id = name != NULL ? vocab_find_name(h->f, name) : -1;
         if (id < 0) {
@@ -377,10 +404,12 @@ bool vocab_hf(struct vocab_file *f, const char *path, struct bitnet_error *err)
     h.model = json_object(h.root, "model");
     h.vocab = json_object(h.model, "vocab");
     h.added = json_array(h.root, "added_tokens");
-    bool ok = h.vocab != NULL || fail(err, BITNET_BAD, "%s: is JSON, but has no model.vocab", path);
+    bool ok = h.vocab != NULL ||
+              fail(err, BITNET_BAD, "%s: is JSON, but has no model.vocab", path);
     ok = ok && read_pipeline(&h) && read_tokens(&h) && read_merges(&h);
     if (ok) {
-        f->vocab.add_bos = f->vocab.kind == TOKENIZER_SPM || f->vocab.pretok == PRETOK_LLAMA3;
+        f->vocab.add_bos =
+            f->vocab.kind == TOKENIZER_SPM || f->vocab.pretok == PRETOK_LLAMA3;
         read_template(&h, json_get(h.root, "post_processor"));
         ok = vocab_hf_neighbours(f, path, err);
     }

@@ -1,6 +1,6 @@
-/* vocab_hf_config.c: what the files beside a tokenizer say of it: tokenizer_config.json names BOS
- * and EOS and carries the chat template, generation_config.json and config.json list the ids that
- * end an answer. All of them are optional. */
+/* vocab_hf_config.c: what the files beside a tokenizer say of it: tokenizer_config.json
+ * names BOS and EOS and carries the chat template, generation_config.json and
+ * config.json list the ids that end an answer. All of them are optional. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,8 @@
 /* A token by name, or by an object with its content. */
 static int32_t named(const struct vocab_file *f, const struct json *v)
 {
-    const char *name = json_text(v != NULL && v->kind == JSON_OBJECT ? json_get(v, "content") : v);
+    const char *name =
+        json_text(v != NULL && v->kind == JSON_OBJECT ? json_get(v, "content") : v);
     return name != NULL ? vocab_find_name(f, name) : -1;
 }
 
@@ -28,9 +29,11 @@ static const char *template_text(const struct json *v)
     return NULL;
 }
 
-static bool read_config(struct vocab_file *f, const struct json *c, struct bitnet_error *err)
+static bool read_config(struct vocab_file *f, const struct json *c,
+                        struct bitnet_error *err)
 {
-    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "pad_token"};
+    static const char *const keys[] = {"bos_token", "eos_token", "unk_token",
+                                       "pad_token"};
     int32_t *const ids[] = {&f->vocab.bos, &f->vocab.eos, &f->vocab.unk, &f->vocab.pad};
     for (size_t i = 0; i < 4; i++) {
         int32_t id = named(f, json_get(c, keys[i]));
@@ -48,7 +51,8 @@ static bool read_config(struct vocab_file *f, const struct json *c, struct bitne
     if (text != NULL) {
         f->chat_template = strdup(text);
         return f->chat_template != NULL ||
-               fail(err, BITNET_FAILED, "%s: not enough memory for its vocabulary", f->path);
+               fail(err, BITNET_FAILED, "%s: not enough memory for its vocabulary",
+                    f->path);
     }
     return true;
 }
@@ -68,7 +72,8 @@ static void read_stops(struct vocab_file *f, const struct json *c)
 }
 
 /* Newer folders carry the template in a file of its own. */
-static bool read_template_file(struct vocab_file *f, const char *dir, struct bitnet_error *err)
+static bool read_template_file(struct vocab_file *f, const char *dir,
+                               struct bitnet_error *err)
 {
     char *path = path_join(dir, "chat_template.jinja");
     if (path == NULL || f->chat_template != NULL || !path_is_file(path)) {
@@ -80,8 +85,9 @@ static bool read_template_file(struct vocab_file *f, const char *dir, struct bit
     if (ok) {
         size_t n_bytes = in.n_bytes < 1 << 20 ? (size_t)in.n_bytes : 1 << 20;
         f->chat_template = calloc(n_bytes + 1, 1);
-        ok = f->chat_template != NULL ? infile_read(&in, 0, f->chat_template, n_bytes, err)
-                                      : fail(err, BITNET_FAILED, "%s: not enough memory", path);
+        ok = f->chat_template != NULL
+                 ? infile_read(&in, 0, f->chat_template, n_bytes, err)
+                 : fail(err, BITNET_FAILED, "%s: not enough memory", path);
         infile_close(&in);
     }
     free(path);

@@ -1,9 +1,10 @@
-/* vocab_spm.c: SentencePiece's tokenizer.model, a protobuf of which these fields are read:
+/* vocab_spm.c: SentencePiece's tokenizer.model, a protobuf of which these fields are
+ * read:
  *
  *     ModelProto      1 pieces (repeated)   2 trainer   3 normalizer
- *     SentencePiece   1 piece, text   2 score, f32   3 type, by the numbers of enum token_type
+ *     SentencePiece   1 piece, text   2 score, f32   3 type, numbers of enum token_type
  *     TrainerSpec     3 model type (2: BPE)   40 unk   41 bos   42 eos   43 pad
- *     NormalizerSpec  2 character map   3 prefix with a space   4 remove extra white space
+ *     NormalizerSpec  2 character map   3 prefix with a space   4 remove extra spaces
  */
 #include <string.h>
 
@@ -47,9 +48,18 @@ static bool next_field(struct proto *p, struct field *f)
     *f = (struct field){.number = (uint32_t)(key >> 3)};
     uint64_t n_bytes = 0;
     switch (key & 7) {
-    case FIELD_VARINT: f->kind = FIELD_VARINT; f->value = varint(p); return !p->failed;
-    case FIELD_64: f->kind = FIELD_64; n_bytes = 8; break;
-    case FIELD_32: f->kind = FIELD_32; n_bytes = 4; break;
+    case FIELD_VARINT:
+        f->kind = FIELD_VARINT;
+        f->value = varint(p);
+        return !p->failed;
+    case FIELD_64:
+        f->kind = FIELD_64;
+        n_bytes = 8;
+        break;
+    case FIELD_32:
+        f->kind = FIELD_32;
+        n_bytes = 4;
+        break;
     case FIELD_BYTES:
         f->kind = FIELD_BYTES;
         n_bytes = varint(p);
@@ -68,11 +78,12 @@ static bool next_field(struct proto *p, struct field *f)
 
 static bool damaged(const struct vocab_file *f, struct bitnet_error *err)
 {
-    return fail(err, BITNET_BAD, "%s: is no SentencePiece model, or a damaged one", f->path);
+    return fail(err, BITNET_BAD, "%s: is no SentencePiece model, or a damaged one",
+                f->path);
 }
 
-static bool add_piece(struct vocab_file *f, uint64_t id, struct proto piece, struct buffer *bytes,
-                      struct bitnet_error *err)
+static bool add_piece(struct vocab_file *f, uint64_t id, struct proto piece,
+                      struct buffer *bytes, struct bitnet_error *err)
 {
     struct proto text = {0};
     struct field field;
@@ -104,8 +115,8 @@ static bool add_piece(struct vocab_file *f, uint64_t id, struct proto piece, str
     } else {
         vocab_unspace(spelled, n_bytes, bytes);
     }
-    return vocab_set(f, id, (const char *)bytes->data, bytes->n_bytes, (enum token_type)type, score,
-                     err);
+    return vocab_set(f, id, (const char *)bytes->data, bytes->n_bytes,
+                     (enum token_type)type, score, err);
 }
 
 static bool read_trainer(struct vocab_file *f, struct proto p, struct bitnet_error *err)
@@ -116,19 +127,23 @@ static bool read_trainer(struct vocab_file *f, struct proto p, struct bitnet_err
     while (next_field(&p, &field)) {
         if (field.number == 3 && field.kind == FIELD_VARINT) {
             model_type = field.value;
-        } else if (field.number >= 40 && field.number <= 43 && field.kind == FIELD_VARINT) {
+        } else if (field.number >= 40 && field.number <= 43 &&
+                   field.kind == FIELD_VARINT) {
             int64_t id = (int64_t)field.value;
-            *ids[field.number - 40] = id >= 0 && (uint64_t)id < f->vocab.n_tokens ? (int32_t)id : -1;
+            *ids[field.number - 40] =
+                id >= 0 && (uint64_t)id < f->vocab.n_tokens ? (int32_t)id : -1;
         }
     }
     if (!p.failed && model_type != 2) {
-        return fail(err, BITNET_BAD, "%s: SentencePiece model type %llu, only BPE (2) is supported",
+        return fail(err, BITNET_BAD,
+                    "%s: SentencePiece model type %llu, only BPE (2) is supported",
                     f->path, (unsigned long long)model_type);
     }
     return !p.failed || damaged(f, err);
 }
 
-static bool read_normalizer(struct vocab_file *f, struct proto p, struct bitnet_error *err)
+static bool read_normalizer(struct vocab_file *f, struct proto p,
+                            struct bitnet_error *err)
 {
     struct field field;
     bool maps = false, removes = true;
@@ -142,13 +157,14 @@ static bool read_normalizer(struct vocab_file *f, struct proto p, struct bitnet_
         }
     }
     if (!p.failed && (maps || removes)) {
-        return fail(err, BITNET_BAD, "%s: its normalizer %s, which is not supported", f->path,
-                    maps ? "maps characters" : "removes extra white space");
+        return fail(err, BITNET_BAD, "%s: its normalizer %s, which is not supported",
+                    f->path, maps ? "maps characters" : "removes extra white space");
     }
     return !p.failed || damaged(f, err);
 }
 
-bool vocab_spm(struct vocab_file *f, const uint8_t *bytes, size_t n_bytes, struct bitnet_error *err)
+bool vocab_spm(struct vocab_file *f, const uint8_t *bytes, size_t n_bytes,
+               struct bitnet_error *err)
 {
     struct vocab *v = &f->vocab;
     struct proto p = {bytes, bytes + n_bytes, false}, trainer = {0}, norm = {0};
@@ -178,7 +194,8 @@ bool vocab_spm(struct vocab_file *f, const uint8_t *bytes, size_t n_bytes, struc
         }
     }
     buffer_free(&text);
-    ok = ok && read_trainer(f, trainer, err) && read_normalizer(f, norm, err) && vocab_seal(f, err);
+    ok = ok && read_trainer(f, trainer, err) && read_normalizer(f, norm, err) &&
+         vocab_seal(f, err);
     if (ok && v->n_tokens < 3) {
         return damaged(f, err);
     }

@@ -1,7 +1,7 @@
-/* vocab_tiktoken.c: tiktoken's ranks, one "base64 rank" a line. There are no merges in it: the pair
- * that is joined first is the one whose text has the lowest rank, so every way to cut a token in
- * two tokens is a merge of that rank. Its special tokens stand beside it, in
- * tokenizer_config.json, or are those of Llama 3. */
+/* vocab_tiktoken.c: tiktoken's ranks, one "base64 rank" a line. There are no merges in
+ * it: the pair that is joined first is the one whose text has the lowest rank, so every
+ * way to cut a token in two tokens is a merge of that rank. Its special tokens stand
+ * beside it, in tokenizer_config.json, or are those of Llama 3. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,9 +40,10 @@ static bool base64(const char *text, size_t n, struct buffer *out)
     return n % 4 != 1;
 }
 
-/* The next line that is not empty: its text and rank. False at the end; *bad for a wrong one. */
-static bool next_line(const char **at, const char *end, struct buffer *bytes, uint64_t *rank,
-                      bool *bad)
+/* The next line that is not empty: its text and rank. False at the end; *bad for a
+ * wrong one. */
+static bool next_line(const char **at, const char *end, struct buffer *bytes,
+                      uint64_t *rank, bool *bad)
 {
     while (*at < end && (**at == '\n' || **at == '\r')) {
         (*at)++;
@@ -65,18 +66,22 @@ static bool next_line(const char **at, const char *end, struct buffer *bytes, ui
 }
 
 /* Special tokens that tokenizer_config.json lists with their ids. */
-static bool add_listed(struct vocab_file *f, const struct json *list, struct bitnet_error *err)
+static bool add_listed(struct vocab_file *f, const struct json *list,
+                       struct bitnet_error *err)
 {
     for (const struct json *v = json_first(list); v != NULL; v = json_next(v)) {
         int64_t id;
         const char *content = json_text(json_get(v, "content"));
-        if (content == NULL || !parse_i64(v->key, 0, (int64_t)f->vocab.n_tokens - 1, &id)) {
-            return fail(err, BITNET_BAD, "%s: token %.20s of its tokenizer_config.json does not fit",
+        if (content == NULL ||
+            !parse_i64(v->key, 0, (int64_t)f->vocab.n_tokens - 1, &id)) {
+            return fail(err, BITNET_BAD,
+                        "%s: token %.20s of its tokenizer_config.json does not fit",
                         f->path, v->key);
         }
         if (f->text_off[id] == SIZE_MAX &&
             !vocab_set(f, (uint64_t)id, content, strlen(content),
-                       json_true(json_get(v, "special")) ? TOKEN_CONTROL : TOKEN_USER, 0, err)) {
+                       json_true(json_get(v, "special")) ? TOKEN_CONTROL : TOKEN_USER, 0,
+                       err)) {
             return false;
         }
     }
@@ -86,8 +91,8 @@ static bool add_listed(struct vocab_file *f, const struct json *list, struct bit
 static bool add_llama3_specials(struct vocab_file *f, struct bitnet_error *err)
 {
     static const char *const first[] = {
-        "<|begin_of_text|>", "<|end_of_text|>", NULL, NULL, NULL, NULL, "<|start_header_id|>",
-        "<|end_header_id|>", NULL, "<|eot_id|>"};
+        "<|begin_of_text|>",   "<|end_of_text|>",   NULL, NULL,        NULL, NULL,
+        "<|start_header_id|>", "<|end_header_id|>", NULL, "<|eot_id|>"};
     bool ok = true;
     for (size_t i = 0, n_reserved = 0; i < n_llama3_specials && ok; i++) {
         char name[64];
@@ -103,7 +108,8 @@ static bool add_llama3_specials(struct vocab_file *f, struct bitnet_error *err)
 }
 
 /* Makes room for the ranks and the special tokens behind them. */
-static bool size_and_specials(struct vocab_file *f, uint64_t n_ranks, struct bitnet_error *err)
+static bool size_and_specials(struct vocab_file *f, uint64_t n_ranks,
+                              struct bitnet_error *err)
 {
     size_t n_dir = (size_t)(path_base(f->path) - f->path);
     char *dir = n_dir > 0 ? strndup(f->path, n_dir) : strdup(".");
@@ -136,7 +142,8 @@ static bool add_merges(struct vocab_file *f, struct bitnet_error *err)
         const struct vocab_token *t = &v->tokens[i];
         for (uint32_t cut = 1; cut < t->n_bytes && t->type == TOKEN_NORMAL && ok; cut++) {
             int32_t left = vocab_find(f, t->bytes, cut);
-            int32_t right = left < 0 ? -1 : vocab_find(f, t->bytes + cut, t->n_bytes - cut);
+            int32_t right =
+                left < 0 ? -1 : vocab_find(f, t->bytes + cut, t->n_bytes - cut);
             if (left >= 0 && right >= 0 && v->tokens[left].type == TOKEN_NORMAL &&
                 v->tokens[right].type == TOKEN_NORMAL) {
                 ok = vocab_merge(f, left, right, err);
@@ -156,20 +163,25 @@ bool vocab_tiktoken(struct vocab_file *f, const char *bytes, size_t n_bytes,
     while (!bad && next_line(&at, end, &token, &rank, &bad)) {
         n_ranks = rank >= n_ranks ? rank + 1 : n_ranks;
     }
-    bool ok = !bad || fail(err, BITNET_BAD, "%s: is neither SentencePiece nor tiktoken: byte %zu is "
-                           "not a line of base64 and a rank", f->path, (size_t)(at - bytes));
+    bool ok = !bad || fail(err, BITNET_BAD,
+                           "%s: is neither SentencePiece nor tiktoken: byte %zu is "
+                           "not a line of base64 and a rank",
+                           f->path, (size_t)(at - bytes));
     ok = ok && size_and_specials(f, n_ranks, err);
     at = bytes;
     while (ok && next_line(&at, end, &token, &rank, &bad)) {
-        ok = vocab_set(f, rank, (const char *)token.data, token.n_bytes, TOKEN_NORMAL, 0, err);
+        ok = vocab_set(f, rank, (const char *)token.data, token.n_bytes, TOKEN_NORMAL, 0,
+                       err);
     }
     buffer_free(&token);
     ok = ok && vocab_seal(f, err) && add_merges(f, err);
     f->vocab.kind = TOKENIZER_BPE;
     f->vocab.ignore_merges = true;
     if (ok && !vocab_guess_pretok(f, &f->vocab.pretok)) {
-        ok = fail(err, BITNET_BAD, "%s: which pre-tokenizer goes with its %zu tokens is not known; "
-                  "take the model's tokenizer.json", f->path, f->vocab.n_tokens);
+        ok = fail(err, BITNET_BAD,
+                  "%s: which pre-tokenizer goes with its %zu tokens is not known; "
+                  "take the model's tokenizer.json",
+                  f->path, f->vocab.n_tokens);
     }
     f->vocab.add_bos = f->vocab.pretok == PRETOK_LLAMA3;
     return ok && vocab_hf_neighbours(f, f->path, err);
