@@ -3,10 +3,15 @@
 # that trap are survived, and the text is the same.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-n_passed=0 n_failed=0
+n_passed=0 n_failed=0 RUN=${RUN:-}
 case $(basename "$OUT") in
-x86_64*) emulator=qemu-x86_64 ;;
-*) emulator=none ;;
+x86_64*) emulator=qemu-x86_64 models='Nehalem:scalar Haswell-noTSX:avx2 Opteron_G5:scalar' ;;
+aarch64*)
+    emulator=qemu-aarch64
+    models='cortex-a53:neon cortex-a76:neon-dotprod max:neon-i8mm'
+    export QEMU_LD_PREFIX="${QEMU_LD_PREFIX:-/usr/aarch64-linux-gnu}"
+    ;;
+*) emulator=none models= ;;
 esac
 case $(basename "$OUT") in
 *address* | *thread*) emulator=none ;; # the sanitizers' memory does not fit the emulator
@@ -24,8 +29,8 @@ check() { # what, got, want
         n_failed=$((n_failed + 1))
     fi
 }
-want=$("$OUT/bitnet" -p "Once upon a time" -n 8 --temp 0)
-for model in Nehalem:scalar Haswell-noTSX:avx2 Opteron_G5:scalar; do
+want=$($RUN "$OUT/bitnet" -p "Once upon a time" -n 8 --temp 0)
+for model in $models; do
     cpu=${model%:*} tier=${model#*:}
     check "$cpu" "$($emulator -cpu "$cpu" "$OUT/tests/test_dispatch" --print 2>/dev/null)" "$tier"
     got=$($emulator -cpu "$cpu" "$OUT/tests/test_dispatch" 2>/dev/null | tail -n 1)
