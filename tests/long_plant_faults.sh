@@ -62,6 +62,15 @@ fault 'wrong fold of the fields' avx512 t2_i8 $a5 's/(unsigned)(2 \* a)/(unsigne
 fault 'escaped bytes from 193 on' avx512 t1_6_i8 $a5 's/set1_epi8((char)192)/set1_epi8((char)193)/'
 fault 'wrong group of activations' avx512 t2_i8 kernels/ternary.h \
     's/i \* r->cols \/ x->group\]/i]/'
+b2=kernels/avx2_binary.c b5=kernels/avx512_binary.c bits=kernels/avx512_bits.c
+fault 'byte overflow, tables' avx512 b1_i8 $b5 's/SEGMENT_LINES = 4/SEGMENT_LINES = 5/'
+fault 'byte overflow, tables of 256 bits' avx2 b1_i8 $b2 \
+    's/by_tables(m, 4, 2, true/by_tables(m, 5, 2, true/'
+fault 'byte overflow, int4' avx2 b1_i8 $b2 's/ACT_I4 ? 4 :/ACT_I4 ? 5 :/'
+fault 'byte overflow, xnor' avx512 b1_sign $bits 's/? 20 : 31/? 20 : 32/'
+fault 'byte overflow, planes' avx2 b1_planes $b2 's/? 20 : 31/? 20 : 32/'
+fault 'top plane not negative' avx512 b1_planes $bits 's/: -(1 << p))/: 1 << p)/'
+fault 'scales of a chunk swapped' avx512 b1_i8 $b5 's/32 \* (g % 2)/32 * (1 - g % 2)/'
 fault 'fused multiply-add' avx512 t2_i8 $a5 \
     's/_mm512_add_ps(total, _mm512_mul_ps(\(.*\), scale));/_mm512_fmadd_ps(\1, scale, total);/'
 fault 'neighbours summed in place of halves' avx512 rmsnorm kernels/avx512_math.h \
