@@ -364,6 +364,47 @@ void layout_pack(uint8_t *block, enum encoding e, uint32_t group, const void *va
         pack_scales(block, &c, scales, (n_cols + group - 1) / group);
 }
 
+/* Exchanges the bits at positions of mask with those `distance` above them. */
+static uint64_t exchange(uint64_t x, uint64_t mask, int distance)
+{
+    uint64_t t = (x >> distance ^ x) & mask;
+    return x ^ t ^ t << distance;
+}
+
+/* Bit k = 4f+j of each 32 goes to bit f of byte j: the position's two low binary digits become
+ * its high ones. Four exchanges of two digits each do that to two words at once. */
+static uint64_t spread_bits(uint64_t x)
+{
+    x = exchange(x, 0x0000cccc0000cccc, 14);
+    x = exchange(x, 0x00aa00aa00aa00aa, 7);
+    x = exchange(x, 0x0c0c0c0c0c0c0c0c, 2);
+    return exchange(x, 0x2222222222222222, 1);
+}
+
+void layout_pack_bits(uint8_t *block, uint32_t group, const uint8_t *bits, size_t row_bytes,
+                      const uint16_t *scales, size_t n_cols)
+{
+    struct cut c = cut_of(ENC_B1, group);
+    size_t spans = n_spans(&c, n_cols);
+    for (size_t s = 0; s < spans; s += 2) { /* two lines: grouped ones come in pairs */
+        size_t k0 = s * c.span_cols, n = k0 < n_cols ? n_cols - k0 : 0;
+        uint8_t *first = block + span_offset(&c, ENC_B1, s);
+        uint8_t *second = s + 1 < spans ? block + span_offset(&c, ENC_B1, s + 1) : NULL;
+        for (size_t r = 0; r < BLOCK_ROWS; r++) {
+            uint64_t x = 0;
+            if (n)
+                memcpy(&x, bits + r * row_bytes + k0 / 8, n < 64 ? (n + 7) / 8 : 8);
+            x = spread_bits(n < 64 ? x & ((UINT64_C(1) << n) - 1) : x);
+            for (size_t j = 0; j < 4; j++)
+                first[BLOCK_ROWS * j + r] = (uint8_t)(x >> 8 * j);
+            for (size_t j = 0; second && j < 4; j++)
+                second[BLOCK_ROWS * j + r] = (uint8_t)(x >> (32 + 8 * j));
+        }
+    }
+    if (group)
+        pack_scales(block, &c, scales, (n_cols + group - 1) / group);
+}
+
 static void unpack_halves(uint16_t *values, const uint8_t *block, size_t n_cols)
 {
     for (size_t r = 0; r < BLOCK_ROWS; r++)

@@ -73,6 +73,10 @@ struct matrix {
 
 /* "t2", "t1.6", "b1", "b1g128", "i8", "f16", ... into name[16]. */
 void layout_name(char name[16], enum encoding e, uint32_t group);
+/* The same block of B1 from rows of bits: bit k of row r is bit k % 8 of byte r * row_bytes + k / 8,
+ * 1 for +1. Many times faster; bits past n_cols do not count. */
+void layout_pack_bits(uint8_t *block, uint32_t group, const uint8_t *bits, size_t row_bytes,
+                      const uint16_t *scales, size_t n_cols);
 /* The inverse; false when no encoding is called so. */
 bool layout_parse(const char *name, enum encoding *e, uint32_t *group);
 /* Is this combination one that the format knows? */

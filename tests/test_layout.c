@@ -127,6 +127,25 @@ static size_t padded_cols(const struct kind *k, size_t n_cols)
     return (n_cols + unit - 1) / unit * unit;
 }
 
+/* Rows of bits give the block that rows of +1 and -1 gave; bits past the end do not count. */
+static void check_bits(const struct kind *kind, size_t n_cols, size_t bytes)
+{
+    static uint8_t bits[BLOCK_ROWS * 128], again[sizeof block];
+    size_t row_bytes = n_cols / 8 + 1;
+    CHECK(BLOCK_ROWS * row_bytes <= sizeof bits, "%zu columns: too many for the test", n_cols);
+    if (BLOCK_ROWS * row_bytes > sizeof bits)
+        return;
+    memset(bits, 0xff, sizeof bits);
+    memset(again, 0x5a, sizeof again);
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        for (size_t k = 0; k < n_cols; k++)
+            if (values.i8[r * n_cols + k] < 0)
+                bits[r * row_bytes + k / 8] &= (uint8_t)~(1 << k % 8);
+    layout_pack_bits(again, kind->group, bits, row_bytes, kind->group ? scales : NULL, n_cols);
+    CHECK(memcmp(again, block, bytes) == 0, "%s: %zu columns differ from bits", kind->name, n_cols);
+    CHECK(again[bytes] == 0x5a, "%s: %zu columns: wrote past the end", kind->name, n_cols);
+}
+
 static void check_width(const struct kind *kind, size_t n_cols)
 {
     size_t bytes = layout_block_bytes(kind->e, kind->group, n_cols);
@@ -149,6 +168,8 @@ static void check_width(const struct kind *kind, size_t n_cols)
           "%s: %zu columns: scales do not come back", kind->name, n_cols);
     if (kind->e == ENC_F32)
         return;
+    if (kind->e == ENC_B1)
+        check_bits(kind, n_cols, bytes);
     size_t n_wrong = 0;
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
         for (size_t k = 0; k < padded_cols(kind, n_cols); k++)
