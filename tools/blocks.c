@@ -70,6 +70,7 @@ static bool room_open(struct room *r, size_t max_cols, size_t raw_bytes)
 {
     size_t n = BLOCK_ROWS * max_cols, n_scales = BLOCK_ROWS * (max_cols / 32 + 1);
     r->rows.codes = malloc(n);
+    r->rows.bits = malloc(n / 8 + BLOCK_ROWS);
     r->rows.values = malloc(n * sizeof(float));
     r->rows.scales = malloc(n_scales * sizeof(float));
     r->rows.raw = malloc(raw_bytes + 1);
@@ -77,7 +78,7 @@ static bool room_open(struct room *r, size_t max_cols, size_t raw_bytes)
     r->halves = malloc(n * sizeof(uint16_t));
     r->scales = malloc(n_scales * sizeof(uint16_t));
     r->levels = malloc(n_scales * sizeof(float));
-    return r->rows.codes && r->rows.values && r->rows.scales && r->rows.raw && r->packed &&
+    return r->rows.codes && r->rows.bits && r->rows.values && r->rows.scales && r->rows.raw && r->packed &&
            r->halves && r->scales && r->levels;
 }
 
@@ -107,6 +108,7 @@ void blocks_close(struct blocks *b)
     for (int i = 0; b->rooms && i < b->n_workers; i++) {
         struct room *r = &b->rooms[i];
         free(r->rows.codes);
+        free(r->rows.bits);
         free(r->rows.values);
         free(r->rows.scales);
         free(r->rows.raw);

@@ -109,6 +109,24 @@ static void group_scales(uint16_t *out, float *row_scale, const struct plan *p,
     }
 }
 
+/* Rows of bits: every group has a scale that counts. */
+static void pack_bits(struct packing *k, uint64_t block, size_t n_rows, struct room *room)
+{
+    const struct source_tensor *t = k->t;
+    const struct plan *p = k->plan;
+    size_t n = t->n_cols, n_from = n / t->group, n_to = p->group ? (n + p->group - 1) / p->group : 0;
+    memset(room->rows.bits + n_rows * n / 8, 0, (BLOCK_ROWS - n_rows) * n / 8);
+    memset(room->scales, 0, BLOCK_ROWS * n_to * sizeof(uint16_t));
+    for (size_t r = 0; r < n_rows; r++) {
+        const float *scales = room->rows.scales + r * n_from;
+        for (size_t g = 0; g < n_to; g++)
+            room->scales[r * n_to + g] = f32_to_f16(scales[g * p->group / t->group]);
+        k->row_scales[block * BLOCK_ROWS + r] = scales[0];
+    }
+    layout_pack_bits(k->out + (block - k->first_block) * k->block_bytes, p->group,
+                     room->rows.bits, n / 8, p->group ? room->scales : NULL, n);
+}
+
 /* Low-bit rows, exactly. */
 static void pack_low_bit(struct packing *k, uint64_t block, size_t n_rows, struct room *room)
 {
@@ -224,7 +242,10 @@ static bool pack(void *ctx, int worker, uint64_t block, size_t n_rows, struct ro
     (void)stop;
     if (!k->t->coded && !k->plan->low_bit)
         return pack_floats(k, block, n_rows, room, &k->max_error[worker], err);
-    pack_low_bit(k, block, n_rows, room);
+    if (k->t->binary)
+        pack_bits(k, block, n_rows, room);
+    else
+        pack_low_bit(k, block, n_rows, room);
     return true;
 }
 

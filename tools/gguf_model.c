@@ -199,6 +199,7 @@ static bool place_rows(struct source *s, const struct importer *f, struct source
     if (type->code_max && !check_span(f, p->tensor, t->n_rows * p->row_bytes, err))
         return false;
     t->coded = type->code_max != 0;
+    t->binary = type->id == GGUF_Q1_0;
     t->group = type->group;
     t->from = type->name;
     /* Floats may be exactly low-bit; if not, those of BitNet models are masters. */
@@ -263,7 +264,9 @@ static bool read_rows(const struct source *s, const struct source_tensor *t, uin
         i2s_range(f->layout, row, n_rows, n_cols, &off, &n_bytes);
     if (!infile_read(file, p->tensor->off + off, to->raw, n_bytes, err))
         return false;
-    if (p->type) {
+    if (t->binary) {
+        gguf_decode_bits(to->raw, n_rows, n_cols, to->bits, to->scales);
+    } else if (p->type) {
         gguf_decode(p->type, to->raw, n_rows, n_cols, to->codes, to->scales, to->values);
     } else {
         if (!i2s_decode(f->layout, to->raw, row, n_rows, n_cols, to->codes))

@@ -215,7 +215,7 @@ static const struct gguf_type TYPES[] = {
     {"Q4_0", 2, 32, 18, 0, 8, 32, q4_0, NULL},
     {"TQ1_0", 34, 256, 54, 0, 1, 256, tq1_0, NULL},
     {"TQ2_0", 35, 256, 66, 0, 2, 256, tq2_0, NULL},
-    {"Q1_0", 41, 128, 18, 0, 1, 128, q1_0, NULL},
+    {"Q1_0", GGUF_Q1_0, 128, 18, 0, 1, 128, q1_0, NULL},
     {"Q2_0", GGUF_Q2_0, 64, 18, 0, 2, 64, q2_0_64, NULL},
     {"Q2_0 g128", GGUF_Q2_0, 128, 34, 0, 2, 128, q2_0_128, NULL},
     {"PQ2_0", GGUF_PQ2_0, 128, 34, 0, 2, 128, q2_0_128, NULL},
@@ -279,6 +279,15 @@ void gguf_decode(const struct gguf_type *t, const uint8_t *raw, size_t n_rows, s
         if (t->floats)
             t->floats(values + r * n_cols, raw, n_blocks);
         raw += n_blocks * t->block_bytes;
+    }
+}
+
+void gguf_decode_bits(const uint8_t *raw, size_t n_rows, size_t n_cols, uint8_t *bits,
+                      float *scales)
+{
+    for (size_t i = 0; i < n_rows * n_cols / 128; i++, raw += 18) {
+        memcpy(bits + 16 * i, raw + 2, 16);
+        scales[i] = f16_to_f32(load_u16(raw));
     }
 }
 

@@ -19,7 +19,7 @@ struct gguf_type {
 };
 
 enum gguf_id { /* those that need a second look */
-    GGUF_I2_S = 36, GGUF_TL1 = 38, GGUF_TL2 = 39, GGUF_Q2_0 = 42, GGUF_IQ1_BN = 134,
+    GGUF_I2_S = 36, GGUF_Q1_0 = 41, GGUF_TL1 = 38, GGUF_TL2 = 39, GGUF_Q2_0 = 42, GGUF_IQ1_BN = 134,
     GGUF_IQ2_BN = 135, GGUF_PQ2_0 = 142, GGUF_PTQ1_0 = 143,
 };
 
@@ -33,6 +33,10 @@ uint64_t gguf_row_bytes(const struct gguf_type *t, uint64_t n_cols);
 /* Rows decoded one after the other: codes and scales, or values. */
 void gguf_decode(const struct gguf_type *t, const uint8_t *raw, size_t n_rows, size_t n_cols,
                  int8_t *codes, float *scales, float *values);
+
+/* Rows of Q1_0 as bits and scales. */
+void gguf_decode_bits(const uint8_t *raw, size_t n_rows, size_t n_cols, uint8_t *bits,
+                      float *scales);
 
 /* I2_S: codes 0..2 for -1..1 over the flat index of the whole tensor, then its f32 scale.
  *

@@ -32,6 +32,7 @@ struct source_tensor {
     uint64_t n_rows, n_cols;
     enum tensor_role role;
     bool coded;          /* read as codes and scales, else as floats */
+    bool binary;         /* coded, but read as bits: no code is 0 or wide */
     bool one_scale;      /* coded: every scale is the same, as the format has only one */
     bool absmean;        /* floats of a BitNet master: quantized as BitNet does */
     bool exact_first;    /* but kept as they are if they are low-bit already */
@@ -43,6 +44,7 @@ struct source_tensor {
 /* Room for BLOCK_ROWS rows of any tensor of the source. */
 struct rows {
     int8_t *codes; /* [n_rows][n_cols] */
+    uint8_t *bits; /* [n_rows][n_cols / 8], of binary tensors in place of codes: 1 is +1 */
     float *scales; /* [n_rows][n_groups], n_groups = group ? ceil(n_cols / group) : 1 */
     float *values; /* [n_rows][n_cols] */
     uint8_t *raw;  /* [raw_bytes], the importer's */

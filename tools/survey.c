@@ -88,8 +88,13 @@ static bool join(float *a, float b)
 
 static void note_levels(struct finding *f, const float *levels, size_t n_runs)
 {
+    size_t n_same = 0;
+    while (n_same < n_runs && (levels[n_same] == f->level || isnan(levels[n_same])))
+        n_same++;
+    if (n_same == n_runs)
+        return; /* the level that all had before: nothing new */
     for (size_t j = 0; j < n_runs; j++)
-        if (!isnan(levels[j]))
+        if (!isnan(levels[j]) && (j == 0 || levels[j] != levels[j - 1]))
             f->half_exact &= f16_to_f32(f32_to_f16(levels[j])) == levels[j];
     for (size_t g = 0; g < N_GROUPINGS; g++) {
         size_t per = GROUPINGS[g] / RUN;
@@ -119,7 +124,10 @@ static bool look(void *ctx, int worker, uint64_t block, size_t n_rows, struct ro
             return fail(err, BITNET_BAD, "%s: tensor '%s', row %llu: a scale is not finite", s->path,
                         t->origin, (unsigned long long)(block * BLOCK_ROWS + i / n_groups));
     for (size_t r = 0; r < n_rows && !*stop; r++) {
-        if (t->coded) {
+        if (t->binary) {
+            for (size_t j = 0; j < n_runs; j++)
+                room->levels[j] = room->rows.scales[r * n_groups + j * RUN / t->group];
+        } else if (t->coded) {
             const int8_t *codes = room->rows.codes + r * n_cols;
             note_codes(f, codes, n_cols);
             levels_of_codes(room->levels, codes, room->rows.scales + r * n_groups, t->group,
