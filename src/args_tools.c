@@ -156,7 +156,7 @@ static const struct arg_option bench_kernels_rows[] = {
      "only these tiers [all that this machine runs, without scalar]", NULL},
     {"--kernel", "NAME,...", ARG_TEXT, ARG_BRIEF, 0, 0, NULL, NULL,
      "only these kernels, as the first column names them", NULL},
-    {"--seconds", "TIME", ARG_TIME, ARG_BRIEF, 0, 0, NULL, "0.1", "time for each row", NULL},
+    {"--seconds", "TIME", ARG_TIME, ARG_BRIEF, 0, 0, NULL, "0.08", "time for each row", NULL},
     {0}};
 static const struct arg_group bench_kernels_group = {"Measurement", bench_kernels_rows};
 const struct arg_command command_bench_kernels = {

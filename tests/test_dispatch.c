@@ -1,5 +1,6 @@
 /* test_dispatch.c: which tiers follow from which features, and that selecting one behaves. With
  * arguments it prints what was selected: `test_dispatch --print` for scripts. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/dispatch.h"
@@ -87,6 +88,42 @@ static void check_matmul(void)
     }
 }
 
+/* A NaN must not get lost on its way, or broken weights would pass for a model. */
+static void check_nan(const struct kernels *k, size_t n, size_t at)
+{
+    static float x[256], gain[256], y[256];
+    static int8_t q[1024];
+    static int32_t sum32[32];
+    float scale[8];
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)i - 40.0f, gain[i] = 1.0f;
+    x[at] = NAN;
+    k->element.quantize(q, sum32, scale, x, n, act_stride(n), 0, 127);
+    CHECK(isnan(scale[0]), "%s: quantize, %zu of %zu", k->tier, at, n);
+    k->element.quantize(q, sum32, scale, x, n, act_stride(n), 32, 127);
+    CHECK(isnan(scale[at / 32]), "%s: quantize by groups, %zu of %zu", k->tier, at, n);
+    k->element.rmsnorm_quantize(q, sum32, scale, x, gain, n, act_stride(n), 0, 127, 1e-5f);
+    CHECK(isnan(scale[0]), "%s: rmsnorm_quantize, %zu of %zu", k->tier, at, n);
+    k->element.relu2_mul(y, x, gain, n);
+    CHECK(isnan(y[at]), "%s: relu2_mul, %zu of %zu", k->tier, at, n);
+    k->element.silu_mul(y, x, gain, n);
+    CHECK(isnan(y[at]), "%s: silu_mul, %zu of %zu", k->tier, at, n);
+    k->attention.softmax(x, n);
+    CHECK(isnan(x[0]) && isnan(x[n - 1]), "%s: softmax, %zu of %zu", k->tier, at, n);
+}
+
+static void check_nans(void)
+{
+    bool usable;
+    const char *tier;
+    for (size_t i = 0; (tier = kernels_tier(i, &usable)) != NULL && usable; i++) {
+        struct kernels k;
+        kernels_fill(&k, tier);
+        for (size_t at = 0; at < 107; at += 53)
+            check_nan(&k, 107, at);
+    }
+}
+
 /* One bit of one output wrong in one entry. */
 static void bad_add(float *y, const float *x, size_t n)
 {
@@ -129,6 +166,7 @@ int main(int argc, char **argv)
     CHECK(cpu_confirmed(0) == 0, "confirmed what was not claimed");
     check_select();
     check_matmul();
+    check_nans();
     check_selftest();
     return check_done();
 }
