@@ -65,6 +65,7 @@ int main(int argc, char **argv)
                 CHECK(c->n_bad[t] == 0, "%s %s: %zu of %zu cases differ", h->tiers[t].tier,
                       c->kernel, c->n_bad[t], c->n_cases[t]);
         }
+    check_n_skipped = (int)h->n_absent;
     if (h->only_kernel || h->only_tier || h->only_seed)
         CHECK(check_n_passed + check_n_failed > 0, "nothing matches these options");
     return check_done();

@@ -33,7 +33,7 @@ struct tally {
 
 struct harness {
     struct kernels tiers[MAX_TIERS]; /* 0: scalar, the specification */
-    size_t n_tiers;
+    size_t n_tiers, n_absent; /* absent: of this architecture, not of this machine */
     const char *only_tier, *only_kernel; /* NULL: all */
     uint64_t only_seed;                  /* 0: all */
     bool all;                            /* every crossing, not a sample */

@@ -283,10 +283,7 @@ static void check_entry(struct harness *h, const struct entry *e)
 void check_matrix(struct harness *h)
 {
     for (size_t i = 0; i < N_ENTRIES; i++)
-        if (entry_of(&h->tiers[0], &entries[i]))
-            check_entry(h, &entries[i]);
-        else
-            printf("skip %s: not built\n", entries[i].name);
+        check_entry(h, &entries[i]);
 }
 
 static const struct entry *benched;

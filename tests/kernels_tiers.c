@@ -12,9 +12,11 @@ void tiers_open(struct harness *h)
         const char *name = kernels_tier(i, &usable);
         if (!name)
             break;
-        if (usable && kernels_fill(&h->tiers[h->n_tiers], name))
+        if (usable && kernels_fill(&h->tiers[h->n_tiers], name)) {
             h->n_tiers++;
-        else
+        } else {
+            h->n_absent++;
             printf("skip %s: this machine cannot run it\n", name);
+        }
     }
 }
