@@ -4,26 +4,24 @@
 #include "kernels/avx512_math.h"
 #include "kernels/kernels.h"
 
-INLINE __m512 load_f16(const uint16_t *p, __mmask16 mask)
+/* 16 keys or values at element `at`, of either kind; whole: no mask, which frees an instruction. */
+INLINE __m512 load_kv(const void *base, size_t at, __mmask16 mask, const bool whole,
+                      const bool f16)
 {
-    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, p));
+    if (f16) {
+        const uint16_t *p = (const uint16_t *)base + at;
+        return _mm512_cvtph_ps(whole ? _mm256_loadu_si256((const __m256i *)p)
+                                     : _mm256_maskz_loadu_epi16(mask, p));
+    }
+    const int8_t *p = (const int8_t *)base + at;
+    __m128i bytes = whole ? _mm_loadu_si128((const __m128i *)p) : _mm_maskz_loadu_epi8(mask, p);
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
 }
 
-INLINE __m512 load_i8(const int8_t *p, __mmask16 mask)
-{
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, p)));
-}
-
-/* 16 keys or values at element `at`, of either kind. */
-INLINE __m512 load_kv(const void *base, size_t at, __mmask16 mask, const bool f16)
-{
-    return f16 ? load_f16((const uint16_t *)base + at, mask)
-               : load_i8((const int8_t *)base + at, mask);
-}
-
-/* dot(q, k[p]) for n <= 4 positions, the rest repeating position 0. */
-INLINE __m128 dot4(const float *q, const void *k, size_t pos_stride, size_t n, size_t head_dim,
-                   const bool f16)
+/* dot(q, k[p]) for n <= 4 positions, the rest repeating position 0; whole: head_dim is a multiple
+ * of 32. */
+INLINE __m128 dot4_of(const float *q, const void *k, size_t pos_stride, size_t n,
+                      size_t head_dim, const bool whole, const bool f16)
 {
     __m512 low[4], high[4];
     size_t at[4];
@@ -39,8 +37,8 @@ INLINE __m128 dot4(const float *q, const void *k, size_t pos_stride, size_t n, s
         __m512 q1 = _mm512_maskz_loadu_ps(mask1, q + d + 16);
         UNROLL for (size_t p = 0; p < 4; p++)
         {
-            __m512 k0 = load_kv(k, at[p] + d, mask0, f16);
-            __m512 k1 = load_kv(k, at[p] + d + 16, mask1, f16);
+            __m512 k0 = load_kv(k, at[p] + d, mask0, whole, f16);
+            __m512 k1 = load_kv(k, at[p] + d + 16, mask1, whole, f16);
             low[p] = _mm512_add_ps(low[p], _mm512_mul_ps(q0, k0));
             high[p] = _mm512_add_ps(high[p], _mm512_mul_ps(q1, k1));
         }
@@ -52,6 +50,13 @@ INLINE __m128 dot4(const float *q, const void *k, size_t pos_stride, size_t n, s
     }
     _MM_TRANSPOSE4_PS(sum[0], sum[1], sum[2], sum[3]); /* sum[i]: lane i of each position */
     return _mm_add_ps(_mm_add_ps(sum[0], sum[2]), _mm_add_ps(sum[1], sum[3]));
+}
+
+INLINE __m128 dot4(const float *q, const void *k, size_t pos_stride, size_t n, size_t head_dim,
+                   const bool f16)
+{
+    return head_dim % 32 == 0 ? dot4_of(q, k, pos_stride, n, head_dim, true, f16)
+                              : dot4_of(q, k, pos_stride, n, head_dim, false, f16);
 }
 
 static void qk_f16(float *scores, const float *q, const uint16_t *k, size_t pos_stride,
@@ -80,7 +85,7 @@ static void qk_i8(float *scores, const float *q, const int8_t *k, const float *k
     }
 }
 
-/* nv registers of the output, columns d on, over all positions; the last register by mask. */
+/* nv registers of the output, columns d on, over all positions; one register alone goes by mask. */
 INLINE void weighted_sum(float *out, const float *p_weight, const void *v, const float *v_scale,
                          size_t pos_stride, size_t scale_stride, size_t n_pos, size_t d,
                          __mmask16 mask, const int nv, const bool f16)
@@ -92,14 +97,13 @@ INLINE void weighted_sum(float *out, const float *p_weight, const void *v, const
         __m512 weight = _mm512_set1_ps(w);
         UNROLL for (int i = 0; i < nv; i++)
         {
-            __mmask16 lanes = i == nv - 1 ? mask : 0xffff;
-            __m512 x = load_kv(v, p * pos_stride + d + 16 * (size_t)i, lanes, f16);
+            __m512 x = load_kv(v, p * pos_stride + d + 16 * (size_t)i, mask, nv > 1, f16);
             acc[i] = _mm512_add_ps(acc[i], _mm512_mul_ps(weight, x));
         }
     }
     UNROLL for (int i = 0; i < nv; i++)
     {
-        _mm512_mask_storeu_ps(out + d + 16 * i, i == nv - 1 ? mask : 0xffff, acc[i]);
+        _mm512_mask_storeu_ps(out + d + 16 * i, mask, acc[i]);
     }
 }
 
