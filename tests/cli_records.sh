@@ -193,6 +193,13 @@ want 2 'grep of a missing file'
 check 'the other file is searched' test -s "$out"
 bn grep -q "$question" /no/such/file
 want 2 'grep -q of a missing file'
+printf 'the cat ran\nLily was happy\nyes yes yes yes\nno no no\n' >"$work/mixed"
+in=$work/mixed bn --each-line --yesno -p '{}'
+paste -d' ' "$out" "$work/mixed" | sed -n 's/^yes //p' >"$work/yes"
+check 'both answers occur' test -s "$work/yes" -a "$(grep -c '^no$' "$out")" -gt 0
+bn grep '{}' "$work/mixed"
+want 0 'grep with {}'
+same 'grep with {}' "$out" "$work/yes"
 in=/dev/null bn grep "$question"
 quiet=1 want 1 'grep of nothing'
 finish
