@@ -77,6 +77,8 @@ static bool add_message(struct chat *c, enum role role, const char *text, size_t
 
 static void drop_messages(struct chat *c, size_t from, size_t n)
 {
+    if (n == 0)
+        return;
     for (size_t i = from; i < from + n; i++)
         free(c->messages[i].text);
     memmove(c->messages + from, c->messages + from + n,
