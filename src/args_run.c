@@ -40,7 +40,7 @@ static const struct arg_option chat_rows[] = {
     {"--escape -e", NULL, ARG_FLAG, 0, 0, 0, NULL, NULL,
      "\\n, \\t, \\r and \\\\ in --system and --stop mean what they mean in C", NULL},
     {"--color", "WHEN", ARG_WORD, 0, 0, 0, "auto|always|never", "auto",
-     "colour on the terminal", NULL},
+     "colour of the prompt in a chat", NULL},
     {0}};
 static const struct arg_group chat_group = {"Chat", chat_rows};
 const struct arg_command command_chat = {

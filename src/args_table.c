@@ -143,7 +143,7 @@ static const struct arg_option answer[] = {
     {"--dry-run", NULL, ARG_FLAG, 0, 0, 0, NULL, NULL,
      "print the rendered prompt, its ids and the memory needed; read no weights", NULL},
     {"--color", "WHEN", ARG_WORD, 0, 0, 0, "auto|always|never", "auto",
-     "colour on the terminal", NULL},
+     "colour of the prompt in a chat", NULL},
     {0}};
 const struct arg_group group_answer = {"Answer", answer};
 
