@@ -1,6 +1,6 @@
 /* avx512_binary.c: binary weights x integer activations with AVX-512 VNNI and VBMI. Two methods.
  *
- * Tables, for int8 up to 8 tokens and for smaller integers always. Four weights of one row are a
+ * Tables, for int8 up to 32 tokens and for smaller integers always. Four weights of one row are a
  * nibble, and four activations have only 16 sums of a subset: a table. A line (layout.h) holds in
  * each 128-bit lane j the bytes of all 16 rows for columns j, j+4, ..., j+28, so one vpshufb with
  * one table per lane looks up 64 nibbles: 256 weights, with no multiplication.
@@ -19,9 +19,9 @@
  * token then costs a vpdpbusd for 64 weights, the most that the machine can do. range: vpdpbusd
  * does not saturate, and |start| + 2 * 127 * 2^17 < 2^31.
  *
- * Both, weights/ns in cache, K = 2560, row scale, tokens x int8: 1 token tables 235 (the dot
- * products that a line at a time would allow: 183); 4 tokens 271 against 221; 8 tokens 287
- * against 242; 192 tokens dots 385. int4: tables 374 at 1 token, 450 at 4, whatever dots reach. */
+ * Weights/ns in cache, K = 2560, group 128 (none), tables against dot products: 12 tokens 233
+ * against 178 (261, 191), 24 tokens 233 against 220 (261, 252), 48 tokens 248 against 259 (269,
+ * 291). int4 and int2 with their one table: 400 at any number of tokens. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-enum { TABLE_TOKENS = 8, SEGMENT_LINES = 4 };
+enum { TABLE_TOKENS = 8, DOTS_FROM = 33, SEGMENT_LINES = 4 };
 /* Bytes ahead, prefetcht0. A second prefetch to L2, farther on, cost a fifth of the speed of xnor
  * in cache and won nothing from memory. */
 enum { PREFETCH = 4096 };
@@ -451,7 +451,7 @@ static void binary_i8(const struct matmul *m)
     const struct runs u = runs_of(m);
     if (m->x->kind != ACT_I8)
         narrow_tables(m, &u);
-    else if (m->x->n_tok <= TABLE_TOKENS)
+    else if (m->x->n_tok < DOTS_FROM)
         wide_tables(m, &u);
     else
         by_dots(m, &u);
