@@ -3,6 +3,8 @@
 # shellcheck disable=SC2154,SC2086
 . "$(dirname "$0")/lib_cli.sh"
 story='Once upon a time'
+TERM=xterm
+export TERM
 
 # Where the prompt comes from.
 bn -p "$story" -n 8 --temp 0
