@@ -53,6 +53,35 @@ static bool read_template(struct host *h, struct bitnet_error *err)
     return fail(err, BITNET_USAGE, "--template %s: must be one of%s", name, names);
 }
 
+/* A mark that the vocabulary knows as a control token, or -1. */
+static int32_t control_token(const struct host *h, const char *text, size_t n_bytes)
+{
+    int32_t id = bitnet_token_find(h->tokenizer, text, n_bytes);
+    return id >= 0 && !bitnet_token_is_text(h->tokenizer, id) ? id : -1;
+}
+
+/* A template of another family runs, but not silently: its marks are then letters to the model. */
+static void check_marks(const struct host *h)
+{
+    struct rendered r = {0};
+    size_t start = 0;
+    if (h->template == NULL)
+        return;
+    for (int role = 0; role < N_ROLES; role++)
+        template_message(&r, h->template, (enum role)role, "", 0);
+    for (size_t i = 0; i < r.n_pieces; i++) {
+        const char *mark = (const char *)r.text.data + start;
+        int n = (int)(r.pieces[i].end - start);
+        start = r.pieces[i].end;
+        if (r.pieces[i].is_mark && control_token(h, mark, (size_t)n) < 0) {
+            cmd_note(h->args, "template %s: the model has no token '%.*s': it reads it as letters",
+                     h->template->name, n, mark);
+            break;
+        }
+    }
+    rendered_free(&r);
+}
+
 /* 15043+1.5, 15043-2, 15043-inf */
 static bool parse_bias(const struct host *h, const char *text, struct bitnet_bias *out,
                        struct bitnet_error *err)
@@ -163,6 +192,7 @@ bool host_open(struct host *h, const struct args *a, size_t n_ctx_most, struct b
         h->n_ctx = (size_t)args_int(a, "--ctx-size");
     if (has_row(a, "--template") && !read_template(h, err))
         return false;
+    check_marks(h);
     if (has_row(a, "--temp") && (!read_sampling(h, err) || !read_rules(h, err)))
         return false;
     return true;
@@ -218,13 +248,6 @@ void host_close(struct host *h)
     free(h->stops);
     free(h->bias);
     *h = (struct host){0};
-}
-
-/* A mark that the vocabulary knows as a control token. */
-static int32_t control_token(const struct host *h, const char *text, size_t n_bytes)
-{
-    int32_t id = bitnet_token_find(h->tokenizer, text, n_bytes);
-    return id >= 0 && !bitnet_token_is_text(h->tokenizer, id) ? id : -1;
 }
 
 /* Marks that this vocabulary lacks are text like any other: they join their neighbours, since a

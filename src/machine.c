@@ -124,6 +124,19 @@ static void read_memory(struct machine *m)
     }
 }
 
+/* "32768K" */
+static uint64_t cache_of_core(void)
+{
+    char path[80], line[32];
+    uint64_t last = 0;
+    for (int i = 0; i < 6; i++) {
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", i);
+        if (read_line(path, line, sizeof line))
+            last = strtoull(line, NULL, 10) << (strchr(line, 'M') != NULL ? 20 : 10);
+    }
+    return last;
+}
+
 static bool in_affinity(int cpu)
 {
 #if defined(__linux__)
@@ -205,6 +218,7 @@ static void read_apple(struct machine *m)
     m->n_performance = (int)ask("hw.perflevel0.physicalcpu");
     m->n_efficiency = (int)ask("hw.perflevel1.physicalcpu");
     m->n_affinity = m->n_online;
+    m->cache_bytes = ask("hw.l2cachesize");
 }
 #endif
 
@@ -221,6 +235,7 @@ void machine_read(struct machine *m)
     read_memory(m);
     read_field("/proc/cpuinfo", "model name", m->cpu, sizeof m->cpu);
     m->quota = quota_of_container();
+    m->cache_bytes = cache_of_core();
     if (read_line("/sys/devices/system/node/online", line, sizeof line))
         m->n_numa = count_list(line);
     read_choice("/sys/kernel/mm/transparent_hugepage/enabled", m->huge_pages,

@@ -17,6 +17,7 @@ struct machine {
     int n_numa;
     double load;                    /* load average of the last minute */
     uint64_t memory_bytes, free_bytes; /* of the machine or its container, whichever is less */
+    uint64_t cache_bytes;              /* the last cache that a core reaches */
     char huge_pages[16];            /* always, madvise, never */
     char governor[32];              /* of the CPU's frequency */
 };

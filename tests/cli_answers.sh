@@ -119,6 +119,10 @@ bn -p hello --template chatml --raw --dry-run
 has 'raw' 'template: none'
 bn -p '<|eot_id|>' --dry-run
 if grep -q '^ids: 2045 2047$' "$out"; then flunk 'typed marks are text'; else pass; fi
+bn -p hello --template chatml --dry-run
+says 'marks that the model lacks are told' "no token '<|im_start|>'"
+bn -p hello --template bitnet --dry-run
+silent 'marks that the model has'
 bn -p hello --template llama3 --dry-run
 has 'marks of the template are tokens' ' 2047 '
 check 'as the last mark says' grep -q '^ids: 2045 .* 2047 ' "$out"
