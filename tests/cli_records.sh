@@ -116,6 +116,20 @@ has 'its own stops' '"text":", ","'
 cp "$out" "$work/json"
 in=$work/records.jsonl bn --jsonl --batch 1
 same 'JSON one by one' "$out" "$work/json"
+# Under a template, with a system message: what run says with the record's seed.
+printf '{"text":"tell me"}\n{"text":"tell us"}\n{"text":"tell her"}\n' >"$work/tell"
+in=$work/tell bn --jsonl --template bitnet --system 'Be kind.' -n 9 --logprobs 1
+want 0 'records under a template'
+has 'log-probabilities of records' '"logprobs":[{"id":'
+cp "$out" "$work/told"
+for i in 1 2 3; do
+    text=$(sed -n "${i}s/.*:\"\(.*\)\"}/\1/p" "$work/tell")
+    seed=$(sed -n "${i}s/.*\"seed\":\([0-9]*\).*/\1/p" "$work/told")
+    bn -p "$text" --template bitnet --system 'Be kind.' -n 9 --seed "$seed" --json
+    ids=$(sed -n 's/.*"ids":\(\[[^]]*\]\).*/\1/p' "$out")
+    check "record $i is what run says" grep -qF "\"i\":$((i - 1)),\"text\"" "$work/told"
+    check "record $i is what run says" sh -c "sed -n ${i}p '$work/told' | grep -qF '\"ids\":$ids'"
+done
 cat >"$work/bad.jsonl" <<'END'
 {"text":"Once","n":2}
 not json
