@@ -1,5 +1,6 @@
-/* args.c: reads argv by the rows of a command. Options stand in any order among the operands;
- * "--" ends them; a value follows as the next word, after "=", or right behind a single letter. */
+/* args.c: reads argv by the rows of a command. Options stand in any order among the
+ * operands; "--" ends them; a value follows as the next word, after "=", or right behind
+ * a single letter. */
 #include "src/args.h"
 
 #include <assert.h>
@@ -56,8 +57,8 @@ static const struct arg_option *find(const struct arg_command *c, const char *te
     return NULL;
 }
 
-/* How many letters must be added, dropped, changed or swapped with their neighbour; names are
- * short, so longer ones count as infinitely far. */
+/* How many letters must be added, dropped, changed or swapped with their neighbour; names
+ * are short, so longer ones count as infinitely far. */
 static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b)
 {
     enum { MAX = 40 };
@@ -225,7 +226,8 @@ static bool keep(struct args *a, const struct arg_option *o, const char *spellin
     return true;
 }
 
-/* -vq, -n20: letters that take no value; the last may take the rest of the word as its own. */
+/* -vq, -n20: letters that take no value; the last may take the rest of the word as its
+ * own. */
 static bool letters(struct args *a, const char *word, const char *next, int *i,
                     struct bitnet_error *err)
 {

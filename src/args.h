@@ -1,8 +1,9 @@
 /* args.h: the table of commands and options, and the one parser that reads argv by it.
  *
- * Everything that people see of an option comes from its row: the parser, `--help`, `bitnet help`,
- * the man pages and the shell completions (src/args_help.c, args_man.c, args_complete.c). The rows
- * stand in src/args_table.c, args_run.c and args_tools.c. This module knows nothing of models and prints nothing.
+ * Everything that people see of an option comes from its row: the parser, `--help`,
+ * `bitnet help`, the man pages and the shell completions (src/args_help.c, args_man.c,
+ * args_complete.c). The rows stand in src/args_table.c, args_run.c and args_tools.c. This
+ * module knows nothing of models and prints nothing.
  *
  * A command's function parses with cmd_begin (src/cmd.h) and then asks by the option's
  * first name:

@@ -1,5 +1,6 @@
-/* args_help.c: the table as help for a terminal. A command's --help shows its examples and the
- * options most people want, and names the rest; `bitnet help --all COMMAND` shows everything. */
+/* args_help.c: the table as help for a terminal. A command's --help shows its examples
+ * and the options most people want, and names the rest; `bitnet help --all COMMAND` shows
+ * everything. */
 #include "src/args.h"
 
 #include <string.h>
@@ -23,7 +24,8 @@ static size_t print_names(FILE *out, const struct arg_option *o)
     return n_out;
 }
 
-/* Words of text from column `at` on, broken before WIDTH and continued at column `indent`. */
+/* Words of text from column `at` on, broken before WIDTH and continued at column
+ * `indent`. */
 static void print_wrapped(FILE *out, const char *text, size_t at, size_t indent)
 {
     while (*text != '\0') {

@@ -4,8 +4,8 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Running text: lines of less than 80 bytes, a new one after each sentence, as mdoc wants, and
- * nothing that roff would take for a request or an escape. */
+/* Running text: lines of less than 80 bytes, a new one after each sentence, as mdoc
+ * wants, and nothing that roff would take for a request or an escape. */
 static void print_text(FILE *out, const char *text, size_t n_bytes)
 {
     size_t column = 0;
@@ -47,7 +47,8 @@ static void print_paragraphs(FILE *out, const char *text)
     }
 }
 
-/* An argument of a macro: quoted, since it may hold blanks or be the name of a macro itself. */
+/* An argument of a macro: quoted, since it may hold blanks or be the name of a macro
+ * itself. */
 static void print_argument(FILE *out, const char *text, size_t n_bytes)
 {
     fputc('"', out);

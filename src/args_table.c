@@ -1,4 +1,5 @@
-/* args_table.c: the list of commands, and the rows of options that several of them share. */
+/* args_table.c: the list of commands, and the rows of options that several of them
+ * share. */
 #include "src/args_table.h"
 
 const char arg_date[] = "November 23, 2026";

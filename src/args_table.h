@@ -1,4 +1,5 @@
-/* args_table.h: the rows of options that several commands share. Private to src/args_*.c. */
+/* args_table.h: the rows of options that several commands share. Private to
+ * src/args_*.c. */
 #ifndef BITNET_ARGS_TABLE_H
 #define BITNET_ARGS_TABLE_H
 

@@ -57,7 +57,8 @@ static void on_signal(int number)
 
 void cmd_watch_signals(void)
 {
-    /* Without SA_RESTART a read that waits for input ends, so that its loop sees the flag. */
+    /* Without SA_RESTART a read that waits for input ends, so that its loop sees the
+     * flag. */
     struct sigaction action = {.sa_handler = on_signal};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);

@@ -88,8 +88,9 @@ static size_t closer(const uint8_t *p, size_t n)
     return 0;
 }
 
-/* Where the sentence that starts at `from` ends: behind its full stop and closing quotes, once a
- * blank follows. SIZE_MAX: not yet. The marks of Chinese and Japanese need no blank. */
+/* Where the sentence that starts at `from` ends: behind its full stop and closing quotes,
+ * once a blank follows. SIZE_MAX: not yet. The marks of Chinese and Japanese need no
+ * blank. */
 static size_t sentence_end(const uint8_t *t, size_t from, size_t n)
 {
     static const char *const wide[] = {"\xe3\x80\x82", "\xef\xbc\x81", "\xef\xbc\x9f"};
@@ -127,8 +128,8 @@ static size_t until_end(struct answer *a)
     return newline != NULL ? (size_t)(newline - t) : SIZE_MAX;
 }
 
-/* The first place at or after `from` where a stop text stands whole; *n_held: how many bytes at
- * the end may be the start of one. */
+/* The first place at or after `from` where a stop text stands whole; *n_held: how many
+ * bytes at the end may be the start of one. */
 static size_t stop_at(const struct answer *a, size_t from, size_t *n_held)
 {
     const uint8_t *t = a->text.data;
@@ -169,8 +170,8 @@ static size_t limit_at(struct answer *a, enum finish *finish)
     return max < until ? max : until;
 }
 
-/* The earliest end counts. While the last bytes may be the start of a stop text that would end
- * the answer before a limit does, the limit waits. last: no more bytes come. */
+/* The earliest end counts. While the last bytes may be the start of a stop text that
+ * would end the answer before a limit does, the limit waits. last: no more bytes come. */
 static void settle(struct answer *a, bool last)
 {
     size_t n_held = 0;

@@ -1,6 +1,6 @@
-/* cmd_answer.h: from the bytes of tokens to the text that may be printed. Holds back what is not
- * yet a whole character, or may be the start of a stop text, and ends the answer where a stop
- * text, a line, a sentence or a number of bytes says so. Knows no model. */
+/* cmd_answer.h: from the bytes of tokens to the text that may be printed. Holds back what
+ * is not yet a whole character, or may be the start of a stop text, and ends the answer
+ * where a stop text, a line, a sentence or a number of bytes says so. Knows no model. */
 #ifndef BITNET_CMD_ANSWER_H
 #define BITNET_CMD_ANSWER_H
 

@@ -1,6 +1,6 @@
-/* cmd_chat.c: `bitnet chat`. Sequence 0 of the session holds the whole chat, so a turn reads only
- * what is new. ids is what the sequence holds or is about to: answers stay the ids that were drawn,
- * and are not tokenized again. */
+/* cmd_chat.c: `bitnet chat`. Sequence 0 of the session holds the whole chat, so a turn
+ * reads only what is new. ids is what the sequence holds or is about to: answers stay the
+ * ids that were drawn, and are not tokenized again. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -110,7 +110,8 @@ static bool encode_all(struct chat *c, struct bitnet_ids *ids, struct bitnet_err
     return good;
 }
 
-/* What follows an answer: its closing mark, the new message, the opening of the next answer. */
+/* What follows an answer: its closing mark, the new message, the opening of the next
+ * answer. */
 static bool encode_turn(struct chat *c, struct bitnet_ids *ids, struct bitnet_error *err)
 {
     struct rendered r = {0};
@@ -158,8 +159,8 @@ static size_t answer_room(const struct chat *c)
     return n >= 0 && (size_t)n < quarter ? (size_t)n : quarter;
 }
 
-/* The context is full: the oldest turns go until half of it is free. The system message and the
- * newest message stay. */
+/* The context is full: the oldest turns go until half of it is free. The system message
+ * and the newest message stay. */
 static bool make_room(struct chat *c, struct bitnet_error *err)
 {
     struct bitnet_ids ids = {0};
@@ -228,8 +229,8 @@ static bool stream(struct chat *c, struct bitnet_error *err)
     return err->code == BITNET_OK && out_text("\n", 1, err) && out_flush(err);
 }
 
-/* The answer becomes a message. Where its text was cut before a stop text, the tokens behind the
- * cut are forgotten: its text is tokenized again. */
+/* The answer becomes a message. Where its text was cut before a stop text, the tokens
+ * behind the cut are forgotten: its text is tokenized again. */
 static bool keep_answer(struct chat *c, struct bitnet_error *err)
 {
     struct job *j = &c->job;

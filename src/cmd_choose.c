@@ -1,9 +1,10 @@
 /* cmd_choose.c: exact scores of given answers.
  *
- * Prompt and answer are tokenized as one text, since a token may reach across their border. The
- * score of an answer is the sum of ln p over its ids from the first place on where the ids with any
- * of the answers differ from those of the prompt alone: the same place for all, so that the scores
- * compare, and at most the end of the prompt, so that they are whole. */
+ * Prompt and answer are tokenized as one text, since a token may reach across their
+ * border. The score of an answer is the sum of ln p over its ids from the first place on
+ * where the ids with any of the answers differ from those of the prompt alone: the same
+ * place for all, so that the scores compare, and at most the end of the prompt, so that
+ * they are whole. */
 #include "src/cmd_choose.h"
 
 #include <stdlib.h>
@@ -115,8 +116,9 @@ static bool read_ids(struct host *h, uint32_t seq, const struct bitnet_ids *ids,
     return true;
 }
 
-/* Adds to each choice ln p of its ids behind the first, each from the row of the token before it.
- * Choices are read beside each other, as many as there are sequences and rows. */
+/* Adds to each choice ln p of its ids behind the first, each from the row of the token
+ * before it. Choices are read beside each other, as many as there are sequences and
+ * rows. */
 static bool score_tails(struct choices *c, struct host *h, const struct bitnet_ids *all,
                         size_t n_prompt, struct bitnet_error *err)
 {

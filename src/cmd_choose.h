@@ -1,5 +1,6 @@
-/* cmd_choose.h: which of a few given answers does the model find likeliest? Each is scored by the
- * exact log-probability of its tokens after the prompt, over one reading of the prompt. */
+/* cmd_choose.h: which of a few given answers does the model find likeliest? Each is
+ * scored by the exact log-probability of its tokens after the prompt, over one reading of
+ * the prompt. */
 #ifndef BITNET_CMD_CHOOSE_H
 #define BITNET_CMD_CHOOSE_H
 
@@ -25,9 +26,9 @@ struct choices {
 bool choices_open(struct choices *c, const struct args *a, bool yesno, struct bitnet_error *err);
 void choices_close(struct choices *c);
 
-/* Scores the choices behind the prompt. Sequence 0 may hold the start of an earlier prompt, whose
- * ids stand in *kept: what both share is not read again. The session has CHOOSE_SEQS sequences
- * and CHOOSE_ROWS rows of logits. */
+/* Scores the choices behind the prompt. Sequence 0 may hold the start of an earlier
+ * prompt, whose ids stand in *kept: what both share is not read again. The session has
+ * CHOOSE_SEQS sequences and CHOOSE_ROWS rows of logits. */
 bool choices_score(struct choices *c, struct host *h, struct prompt *p, struct bitnet_ids *kept,
                    struct bitnet_error *err);
 

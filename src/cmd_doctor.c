@@ -87,8 +87,8 @@ static void check_rest(struct doctor *d, const char *tier, const char *note)
              (double)need / 1e9, (double)m->free_bytes / 1e9);
 }
 
-/* Tokens per second at most: one token reads decode_bytes. A model that stays in the cache is not
- * bound by memory, and nothing is said of it. */
+/* Tokens per second at most: one token reads decode_bytes. A model that stays in the
+ * cache is not bound by memory, and nothing is said of it. */
 static void predict(struct doctor *d)
 {
     /* Guests of a cloud see the cache of the whole host; more than this is not theirs. */

@@ -1,7 +1,8 @@
-/* cmd_each.c: --each-line, -0 and --jsonl. Up to --batch records are decoded beside each other;
- * as one ends, the next takes its place. Output keeps the order of the input: a record may wait for
- * those before it in a window of a few batches, so memory stays bounded on endless input. What all
- * prompts start with is read once, into sequence 0, and copied. */
+/* cmd_each.c: --each-line, -0 and --jsonl. Up to --batch records are decoded beside each
+ * other; as one ends, the next takes its place. Output keeps the order of the input: a
+ * record may wait for those before it in a window of a few batches, so memory stays
+ * bounded on endless input. What all prompts start with is read once, into sequence 0,
+ * and copied. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -255,8 +256,8 @@ static size_t n_busy(const struct each *e)
     return n;
 }
 
-/* Gives records to free slots, as far as they have come and the window reaches. Waits for one
- * only when there is nothing else to do. */
+/* Gives records to free slots, as far as they have come and the window reaches. Waits for
+ * one only when there is nothing else to do. */
 static bool fill(struct each *e, bool *at_end, struct bitnet_error *err)
 {
     for (size_t i = 0; i < e->n_slots && !*at_end; i++) {

@@ -1,4 +1,5 @@
-/* cmd_embed.c: `bitnet embed`: the state after a text's last token, scaled to length one. */
+/* cmd_embed.c: `bitnet embed`: the state after a text's last token, scaled to length
+ * one. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

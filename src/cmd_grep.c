@@ -1,5 +1,5 @@
-/* cmd_grep.c: `bitnet grep`: lines for which yes is likelier than no. Everything that all prompts
- * start with, the question, is read once. */
+/* cmd_grep.c: `bitnet grep`: lines for which yes is likelier than no. Everything that all
+ * prompts start with, the question, is read once. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

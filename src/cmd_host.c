@@ -60,7 +60,8 @@ static int32_t control_token(const struct host *h, const char *text, size_t n_by
     return id >= 0 && !bitnet_token_is_text(h->tokenizer, id) ? id : -1;
 }
 
-/* A template of another family runs, but not silently: its marks are then letters to the model. */
+/* A template of another family runs, but not silently: its marks are then letters to the
+ * model. */
 static void check_marks(const struct host *h)
 {
     struct rendered r = {0};
@@ -250,8 +251,8 @@ void host_close(struct host *h)
     *h = (struct host){0};
 }
 
-/* Marks that this vocabulary lacks are text like any other: they join their neighbours, since a
- * token may reach across the border between two texts. */
+/* Marks that this vocabulary lacks are text like any other: they join their neighbours,
+ * since a token may reach across the border between two texts. */
 bool host_encode(const struct host *h, const struct rendered *r, bool begin,
                  struct bitnet_ids *ids, struct bitnet_error *err)
 {

@@ -1,5 +1,6 @@
-/* cmd_host.h: from options to an open model, a session and samplers; and the loop that turns
- * prompts into answers, one or many at a time. Used by run, chat, each-line and grep. */
+/* cmd_host.h: from options to an open model, a session and samplers; and the loop that
+ * turns prompts into answers, one or many at a time. Used by run, chat, each-line and
+ * grep. */
 #ifndef BITNET_CMD_HOST_H
 #define BITNET_CMD_HOST_H
 
@@ -22,8 +23,9 @@ struct host {
     char **stops; /* owned, behind rules.stops */
 };
 
-/* The model and what the options say of sampling, stops and template; reads no weights. Without
- * -c the context is the model's own, at most n_ctx_most (0: the engine's limit). */
+/* The model and what the options say of sampling, stops and template; reads no weights.
+ * Without -c the context is the model's own, at most n_ctx_most (0: the engine's
+ * limit). */
 bool host_open(struct host *h, const struct args *a, size_t n_ctx_most, struct bitnet_error *err);
 /* Engine and session. */
 bool host_start(struct host *h, size_t n_seqs, size_t max_logits, struct bitnet_error *err);
@@ -35,8 +37,8 @@ struct bitnet_session_options host_session_options(const struct host *h, size_t 
 /* \n, \t, \r and \\ become what they mean in C, in place; returns the new length. */
 size_t host_unescape(char *text);
 
-/* Token ids of a rendered text; marks become control tokens where the vocabulary has them. begin:
- * of a whole sequence, behind BOS where the model wants it. */
+/* Token ids of a rendered text; marks become control tokens where the vocabulary has
+ * them. begin: of a whole sequence, behind BOS where the model wants it. */
 bool host_encode(const struct host *h, const struct rendered *r, bool begin,
                  struct bitnet_ids *ids, struct bitnet_error *err);
 
@@ -65,8 +67,8 @@ struct job {
 };
 /* The sampler sees the prompt; the answer starts empty. */
 bool job_begin(struct host *h, struct job *j, struct bitnet_error *err);
-/* One pass over the weights for all jobs that are not finished: each reads a piece of its prompt
- * or draws one token. Their answers grow; finish tells which ended. */
+/* One pass over the weights for all jobs that are not finished: each reads a piece of its
+ * prompt or draws one token. Their answers grow; finish tells which ended. */
 bool job_step(struct host *h, struct job *const *jobs, size_t n_jobs, struct bitnet_error *err);
 void job_end(struct job *j, enum finish finish);
 void job_free(struct job *j); /* all but the sampler and the prompt */

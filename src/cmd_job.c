@@ -1,6 +1,7 @@
-/* cmd_job.c: prompts to answers. One job_step is one pass over the weights: every running job
- * adds either the token it drew last or a piece of its prompt, whatever fits into the batch. What
- * stands beside a job in the batch changes nothing about its numbers (include/bitnet.h). */
+/* cmd_job.c: prompts to answers. One job_step is one pass over the weights: every running
+ * job adds either the token it drew last or a piece of its prompt, whatever fits into the
+ * batch. What stands beside a job in the batch changes nothing about its numbers
+ * (include/bitnet.h). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,8 +51,8 @@ static bool keep_id(struct job *j, int32_t id, struct bitnet_error *err)
     return true;
 }
 
-/* The log-probabilities must be read before the sampler overwrites the row; whose token it will
- * draw is not known yet, so the row is copied. */
+/* The log-probabilities must be read before the sampler overwrites the row; whose token
+ * it will draw is not known yet, so the row is copied. */
 static bool keep_logprobs(const struct host *h, struct job *j, const float *row, int32_t id,
                           struct bitnet_error *err)
 {

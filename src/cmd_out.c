@@ -10,8 +10,8 @@
 
 #include "src/json.h"
 
-/* A reader that went away is the common end of a pipe: the process ends as if SIGPIPE had come,
- * without a word, also where the parent had it ignored. */
+/* A reader that went away is the common end of a pipe: the process ends as if SIGPIPE had
+ * come, without a word, also where the parent had it ignored. */
 static bool cannot_write(struct bitnet_error *err)
 {
     if (errno == EPIPE)

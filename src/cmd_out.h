@@ -4,8 +4,9 @@
 
 #include "src/cmd_choose.h"
 
-/* Text for standard output; flushed at once on a terminal, else every 50 ms, so that a reader in
- * a pipe sees it grow and a file is not written by the token. False: it cannot be written. */
+/* Text for standard output; flushed at once on a terminal, else every 50 ms, so that a
+ * reader in a pipe sees it grow and a file is not written by the token. False: it cannot
+ * be written. */
 bool out_text(const void *text, size_t n_bytes, struct bitnet_error *err);
 bool out_flush(struct bitnet_error *err);
 /* Is fd a terminal that takes colour and cursor keys? when: auto, always, never. */
@@ -20,8 +21,8 @@ void out_ids(struct buffer *b, const char *key, const struct bitnet_ids *ids);
 
 /* The keys of a decision between choices, without the braces. */
 void out_choices(struct buffer *b, const struct host *h, const struct choices *c);
-/* The keys of an answer, as the man page lists them, without the braces. Times are left out where
- * the bytes must not depend on them. */
+/* The keys of an answer, as the man page lists them, without the braces. Times are left
+ * out where the bytes must not depend on them. */
 void out_answer(struct buffer *b, const struct host *h, const struct job *j, uint64_t seed,
                 bool times);
 

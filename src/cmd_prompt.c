@@ -80,8 +80,8 @@ bool prompt_options(struct host *h, struct prompt *p, struct bitnet_error *err)
     return true;
 }
 
-/* The instruction with the text in the place of each {}; without {} the text, an empty line, the
- * instruction. Text has two parts where its middle was cut out. */
+/* The instruction with the text in the place of each {}; without {} the text, an empty
+ * line, the instruction. Text has two parts where its middle was cut out. */
 static void join(const struct prompt *p, struct buffer *out, const struct buffer *text)
 {
     const char *at = p->instruction != NULL ? p->instruction : "{}", *mark = strstr(at, "{}");
@@ -179,8 +179,8 @@ bool prompt_encode(const struct host *h, struct prompt *prompt, struct rendered 
         p.n_text = strlen(p.instruction);
         p.instruction = NULL;
     }
-    /* No token that matters stands for more than 64 bytes of text, so what lies far beyond the
-     * room need not be tokenized to know that it does not fit. */
+    /* No token that matters stands for more than 64 bytes of text, so what lies far
+     * beyond the room need not be tokenized to know that it does not fit. */
     size_t n_most = n_room < p.n_text / 64 && fits ? n_room * 64 : p.n_text;
     if (!encode_part(h, &p, n_most, r, ids, err))
         return false;

@@ -4,8 +4,8 @@
 
 #include "src/cmd_host.h"
 
-/* Where text comes from when no file is named: standard input counts when it is a file, a pipe or
- * a socket; a terminal or /dev/null does not. */
+/* Where text comes from when no file is named: standard input counts when it is a file, a
+ * pipe or a socket; a terminal or /dev/null does not. */
 bool prompt_stdin_has_text(void);
 /* All of a file, "-" for standard input; the newline at its end is dropped. */
 bool prompt_read_file(const char *path, struct buffer *text, struct bitnet_error *err);
@@ -23,7 +23,8 @@ struct prompt {
 };
 /* What the options say of it; texts are the caller's to fill in. */
 bool prompt_options(struct host *h, struct prompt *p, struct bitnet_error *err);
-/* The message in the template's frame and its ids, the text cut to the context as fit says. */
+/* The message in the template's frame and its ids, the text cut to the context as fit
+ * says. */
 bool prompt_encode(const struct host *h, struct prompt *p, struct rendered *r,
                    struct bitnet_ids *ids, struct bitnet_error *err);
 /* The instruction and the system message with --escape applied; owned by the caller. */

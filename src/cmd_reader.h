@@ -1,5 +1,5 @@
-/* cmd_reader.h: records of a file or pipe, one after the other, in bounded memory; asks first
- * whether one has come, so that a slow writer stops nobody. */
+/* cmd_reader.h: records of a file or pipe, one after the other, in bounded memory; asks
+ * first whether one has come, so that a slow writer stops nobody. */
 #ifndef BITNET_CMD_READER_H
 #define BITNET_CMD_READER_H
 
@@ -25,8 +25,8 @@ enum reader_result {
 };
 /* path "-": standard input. */
 bool reader_open(struct reader *r, const char *path, char delimiter, struct bitnet_error *err);
-/* The bytes stay valid until the next call. wait: sleeps until one comes; a signal ends the
- * sleep with READER_LATER. A last record needs no delimiter. */
+/* The bytes stay valid until the next call. wait: sleeps until one comes; a signal ends
+ * the sleep with READER_LATER. A last record needs no delimiter. */
 enum reader_result reader_next(struct reader *r, bool wait, const char **bytes, size_t *n_bytes,
                                struct bitnet_error *err);
 void reader_close(struct reader *r);

@@ -4,8 +4,8 @@
 #include "src/cmd_each.h"
 #include "src/json.h"
 
-/* The seed of a record: of the option's seed and the record's own bytes, never of its place in
- * the input. 53 bits, so that --seed takes it and JSON holds it. */
+/* The seed of a record: of the option's seed and the record's own bytes, never of its
+ * place in the input. 53 bits, so that --seed takes it and JSON holds it. */
 static uint64_t record_seed(uint64_t seed, const char *bytes, size_t n_bytes)
 {
     uint8_t own[8];

@@ -1,5 +1,5 @@
-/* cmd_run.c: `bitnet run`, the default command: one prompt, one answer. Hands over to chat when a
- * terminal has nothing to say, and to cmd_each.c for many records. */
+/* cmd_run.c: `bitnet run`, the default command: one prompt, one answer. Hands over to
+ * chat when a terminal has nothing to say, and to cmd_each.c for many records. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +39,8 @@ static bool check(const struct args *a, struct bitnet_error *err)
     return true;
 }
 
-/* -p or the operand is the instruction, -f or piped input the text; one of them alone is both. */
+/* -p or the operand is the instruction, -f or piped input the text; one of them alone is
+ * both. */
 static bool read_prompt(struct run *r, struct bitnet_error *err)
 {
     const struct args *a = r->args;

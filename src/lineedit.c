@@ -1,6 +1,7 @@
-/* lineedit.c: the terminal is in raw mode only while a line is read. Everything is drawn on
- * stderr, since stdout carries text and may go elsewhere. One screen row shows a window of the
- * line around the cursor; a pasted newline is part of the line and shown as a sign. */
+/* lineedit.c: the terminal is in raw mode only while a line is read. Everything is drawn
+ * on stderr, since stdout carries text and may go elsewhere. One screen row shows a
+ * window of the line around the cursor; a pasted newline is part of the line and shown as
+ * a sign. */
 #include "src/lineedit.h"
 
 #include <errno.h>

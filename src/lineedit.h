@@ -1,5 +1,5 @@
-/* lineedit.h: one line from a terminal, with cursor keys, history and paste of many lines; or
- * plain reading where the terminal is dumb or none. Knows nothing of chats. */
+/* lineedit.h: one line from a terminal, with cursor keys, history and paste of many
+ * lines; or plain reading where the terminal is dumb or none. Knows nothing of chats. */
 #ifndef BITNET_LINEEDIT_H
 #define BITNET_LINEEDIT_H
 

@@ -1,5 +1,5 @@
-/* machine.c: reads /proc and /sys, or asks sysctl on macOS. A file that is missing leaves its
- * field zero: there is nothing here that a command cannot do without. */
+/* machine.c: reads /proc and /sys, or asks sysctl on macOS. A file that is missing leaves
+ * its field zero: there is nothing here that a command cannot do without. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "src/machine.h"
 
@@ -147,8 +147,8 @@ static bool in_affinity(int cpu)
 #endif
 }
 
-/* A CPU counts as a core when it is the first of its siblings that the mask leaves. Where cores
- * have a capacity, those below the largest are the efficient ones. */
+/* A CPU counts as a core when it is the first of its siblings that the mask leaves. Where
+ * cores have a capacity, those below the largest are the efficient ones. */
 static void read_cores(struct machine *m)
 {
     uint64_t capacity, largest = 0;

@@ -1,5 +1,5 @@
-/* machine.h: what this machine is, as far as it tells: cores, memory, settings, read speed. The
- * one file of the command line where systems differ. */
+/* machine.h: what this machine is, as far as it tells: cores, memory, settings, read
+ * speed. The one file of the command line where systems differ. */
 #ifndef BITNET_MACHINE_H
 #define BITNET_MACHINE_H
 

@@ -31,9 +31,9 @@ static const struct {
     {"selftest", tool_selftest},
 };
 
-/* A program that is started without stdin, stdout or stderr would get the next file it opens in
- * their place, and then write its text into it. So the gaps are filled with /dev/null, opened the
- * wrong way round: reading and writing still fail. */
+/* A program that is started without stdin, stdout or stderr would get the next file it
+ * opens in their place, and then write its text into it. So the gaps are filled with
+ * /dev/null, opened the wrong way round: reading and writing still fail. */
 static void fill_standard_files(void)
 {
     for (int fd = 0; fd < 3; fd++) {

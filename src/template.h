@@ -1,6 +1,7 @@
-/* template.h: the chat templates that are built in. A template turns messages into one text in
- * which the marks of the template itself stand apart from what people wrote, so that a user who
- * types <|eot_id|> types seven letters and signs and never a control token. */
+/* template.h: the chat templates that are built in. A template turns messages into one
+ * text in which the marks of the template itself stand apart from what people wrote, so
+ * that a user who types <|eot_id|> types seven letters and signs and never a control
+ * token. */
 #ifndef BITNET_TEMPLATE_H
 #define BITNET_TEMPLATE_H
 
@@ -22,12 +23,12 @@ struct template {
 const struct template *template_find(const char *name);
 /* The i-th of them, or NULL: for lists. */
 const struct template *template_at(size_t i);
-/* The name of the template that a model's Jinja text stands for, told by its marks; NULL when it
- * is none of ours. */
+/* The name of the template that a model's Jinja text stands for, told by its marks; NULL
+ * when it is none of ours. */
 const char *template_detect(const char *jinja);
 
-/* The rendered text. A mark, such as <|eot_id|>, is a piece of its own and the only thing that
- * may become a control token; what stands between two marks is one piece. */
+/* The rendered text. A mark, such as <|eot_id|>, is a piece of its own and the only thing
+ * that may become a control token; what stands between two marks is one piece. */
 struct rendered {
     struct buffer text;
     struct piece {

@@ -2,8 +2,9 @@
  *
  *     pty_run [WAIT SEND]... -- COMMAND...
  *
- * Waits until the terminal has said WAIT since the last step, then types SEND; \r \n \e and \cX stand for
- * the keys. The exit status is the command's, 128+n for a signal, 124 after 30 seconds. */
+ * Waits until the terminal has said WAIT since the last step, then types SEND; \r \n \e
+ * and \cX stand for the keys. The exit status is the command's, 128+n for a signal, 124
+ * after 30 seconds. */
 #define _XOPEN_SOURCE 700
 #include <fcntl.h>
 #include <poll.h>

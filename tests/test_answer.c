@@ -1,5 +1,6 @@
-/* test_answer.c: what a stream of token bytes prints: whole characters, stops, lines, sentences,
- * limits. Each case is fed whole, byte by byte and in random pieces: the text must be the same. */
+/* test_answer.c: what a stream of token bytes prints: whole characters, stops, lines,
+ * sentences, limits. Each case is fed whole, byte by byte and in random pieces: the text
+ * must be the same. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,7 +77,8 @@ static void run(const struct test *t, int pieces)
     CHECK(grows, "'%s' took bytes back", t->in);
     CHECK(strcmp(printed, t->out) == 0, "'%s' (%d): '%s', not '%s'", t->in, pieces, printed,
           t->out);
-    /* Fed whole, a later rule may be seen together with an earlier one; the earliest counts. */
+    /* Fed whole, a later rule may be seen together with an earlier one; the earliest
+     * counts. */
     CHECK(a.finish == t->finish, "'%s' (%d): %s, not %s", t->in, pieces, finish_name(a.finish),
           finish_name(t->finish));
     answer_free(&a);

@@ -1,4 +1,5 @@
-/* test_args.c: the parser, and that help, man pages and completions say what the parser does. */
+/* test_args.c: the parser, and that help, man pages and completions say what the parser
+ * does. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,7 +147,8 @@ static void test_table(void)
     free(fish);
 }
 
-/* Values that no option of a kind takes; each must be refused with the spelling in the message. */
+/* Values that no option of a kind takes; each must be refused with the spelling in the
+ * message. */
 static void test_bad_values(void)
 {
     static const char *const numbers[] = {"", "x", "1x", "0x10", "1e", "nan", "inf", "--", " 1",

@@ -1,5 +1,5 @@
-/* test_template.c: rendering against the templates' published forms, detection by marks, and that
- * what a user types never becomes a mark. */
+/* test_template.c: rendering against the templates' published forms, detection by marks,
+ * and that what a user types never becomes a mark. */
 #include <string.h>
 
 #include "src/template.h"
@@ -38,7 +38,8 @@ static void test_rendering(void)
     expect("plain", "Be brief.\n\n Hi\nHello\nBye");
 }
 
-/* The marks are pieces of their own; the user's spelling of one is part of a text piece. */
+/* The marks are pieces of their own; the user's spelling of one is part of a text
+ * piece. */
 static void test_marks(void)
 {
     struct rendered r = {0};
