@@ -172,7 +172,7 @@ static bool check_meta(const struct bnp *f, struct bitnet_error *err)
 {
     const char *keys[BNP_MAX_KEYS];
     size_t n_keys = 0;
-    struct entry e;
+    struct entry e = {0};
     for (uint64_t off = 0; off < f->meta_bytes;) {
         if (!next_entry(f, &off, &e, err))
             return false;
@@ -380,13 +380,13 @@ static bool find_entry(const struct bnp *f, const char *key, enum bnp_type type,
 
 const char *bnp_text(const struct bnp *f, const char *key)
 {
-    struct entry e;
+    struct entry e = {0};
     return find_entry(f, key, BNP_TEXT, &e) ? (const char *)e.value : NULL;
 }
 
 bool bnp_u64(const struct bnp *f, const char *key, uint64_t *out)
 {
-    struct entry e;
+    struct entry e = {0};
     bool found = find_entry(f, key, BNP_U64, &e);
     if (found)
         *out = load_u64(e.value);
@@ -395,7 +395,7 @@ bool bnp_u64(const struct bnp *f, const char *key, uint64_t *out)
 
 bool bnp_f64(const struct bnp *f, const char *key, double *out)
 {
-    struct entry e;
+    struct entry e = {0};
     bool found = find_entry(f, key, BNP_F64, &e);
     if (found)
         *out = load_f64(e.value);
@@ -405,7 +405,7 @@ bool bnp_f64(const struct bnp *f, const char *key, double *out)
 const char *bnp_meta_key(const struct bnp *f, size_t i)
 {
     struct bitnet_error ignored = {0};
-    struct entry e;
+    struct entry e = {0};
     for (uint64_t off = 0; off < f->meta_bytes && next_entry(f, &off, &e, &ignored);)
         if (i-- == 0)
             return e.key;
