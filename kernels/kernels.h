@@ -30,7 +30,7 @@ struct activations {
     const int8_t *q;      /* [n_tok][q_stride] */
     const int32_t *sum32; /* [n_tok][q_stride / 32] */
     const float *scale;   /* [n_tok][n_groups]; n_groups = group ? ceil(n_cols / group) : 1 */
-    const float *f;       /* [n_tok][q_stride], ACT_F32 */
+    const float *f;       /* [n_tok][q_stride], ACT_F32: 0 from n_cols on, like q */
     size_t n_tok, n_cols, q_stride, n_groups;
     uint32_t group; /* 0, 32 or 128 */
     uint8_t kind;   /* enum act_kind */

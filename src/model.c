@@ -107,7 +107,7 @@ static bool read_rope(struct reader *r)
     static const char *const SCALINGS[] = {"none", "linear", "yarn", NULL};
     struct rope *p = &r->m->rope;
     const struct bitnet_shape *s = &r->m->shape;
-    int pairing, scaling;
+    int pairing = 0, scaling = 0;
     *p = (struct rope){.base = -1, .factor = 1, .attn_factor = 1, .beta_fast = 32, .beta_slow = 1,
                        .n_rot = s->head_dim, .n_ctx_orig = s->n_ctx_train};
     uint64_t v;
@@ -139,7 +139,7 @@ static bool read_kinds(struct reader *r)
     static const enum bitnet_act ACT_OF[] = {BITNET_ACT_I8,  BITNET_ACT_I8_G32, BITNET_ACT_I8_G128,
                                              BITNET_ACT_F32, BITNET_ACT_I4,     BITNET_ACT_SIGN};
     static const char *const POOLS[] = {"none", "last", NULL};
-    int ffn, act, pool;
+    int ffn = 0, act = 0, pool = 0;
     double eps = -1;
     if (!choice(r, "arch.ffn_act", FFN_ACTS, -1, &ffn) ||
         !choice(r, "arch.act", ACTS, -1, &act) || !choice(r, "pool", POOLS, 0, &pool) ||
