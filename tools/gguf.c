@@ -54,7 +54,7 @@ static bool take(struct cursor *c, uint64_t n_bytes, uint64_t *off)
 
 static bool take_u32(struct cursor *c, uint32_t *out)
 {
-    uint64_t off;
+    uint64_t off = 0;
     if (!take(c, 4, &off))
         return false;
     *out = load_u32(c->part->header + off);
@@ -63,7 +63,7 @@ static bool take_u32(struct cursor *c, uint32_t *out)
 
 static bool take_u64(struct cursor *c, uint64_t *out)
 {
-    uint64_t off;
+    uint64_t off = 0;
     if (!take(c, 8, &off))
         return false;
     *out = load_u64(c->part->header + off);
@@ -148,7 +148,7 @@ static bool take_kv(struct cursor *c, struct gguf_kv *kv)
         return false;
     kv->kind = (enum gguf_kind)kind;
     kv->off = c->at;
-    uint64_t off;
+    uint64_t off = 0;
     if (kind == GGUF_TEXT)
         return skip_text(c);
     if (kind == GGUF_ARRAY)
@@ -205,7 +205,7 @@ static bool grow(void **items, size_t n_now, uint64_t n_more, size_t item_bytes,
 static bool check_magic(struct cursor *c, uint64_t *n_tensors, uint64_t *n_kvs)
 {
     const char *path = c->part->file.path;
-    uint64_t off;
+    uint64_t off = 0;
     uint32_t version;
     if (!take(c, 4, &off))
         return false;
