@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tools/gguf.h"
 #include "tools/import.h"
 #include "tools/infile.h"
 #include "tools/modelfile.h"
@@ -122,6 +123,25 @@ static bool hash_dir(struct hasher *h, const char *dir, struct bitnet_error *err
     return ok;
 }
 
+/* The file, or all parts of a split one, up to the first that is missing. */
+static bool hash_parts(struct hasher *h, const char *source, struct bitnet_error *err)
+{
+    char *path = strdup(source), *number = path ? gguf_part_number(path) : NULL;
+    bool ok = path ? true : fail(err, BITNET_FAILED, "out of memory");
+    if (ok && !number)
+        ok = hash_file(h, path, err);
+    for (unsigned i = 1; ok && number && i < 1000; i++) {
+        char digits[16];
+        snprintf(digits, sizeof digits, "%05u", i);
+        memcpy(number, digits, 5);
+        if (!path_is_file(path))
+            break;
+        ok = hash_file(h, path, err);
+    }
+    free(path);
+    return ok;
+}
+
 /* "NAME-0123456789abcdef.bnp" in the cache's folder. */
 static char *entry_path(const char *dir, const char *source, struct bitnet_error *err)
 {
@@ -131,7 +151,7 @@ static char *entry_path(const char *dir, const char *source, struct bitnet_error
     snprintf(name, sizeof name, "bitnet %s, format %d", bitnet_version(), BNP_VERSION);
     hasher_add(&h, name, strlen(name));
     bool folder = path_is_dir(source);
-    if (!(folder ? hash_dir(&h, source, err) : hash_file(&h, source, err)))
+    if (!(folder ? hash_dir(&h, source, err) : hash_parts(&h, source, err)))
         return NULL;
     size_t n = strlen(source);
     while (n > 1 && source[n - 1] == '/')

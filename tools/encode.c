@@ -9,16 +9,12 @@
 
 enum { RUN = 32, BATCH_BYTES = 4 << 20 };
 
-/* Ternary weights with one scale, where activations carry one scale per token. 2-bit lines were
- * at least as fast as 1.6-bit ones in every tier while a matrix stays in the caches, and on AVX2
- * and NEON always; 1.6-bit lines win only where memory bandwidth is the limit (AVX-512, matrices
- * far beyond the last cache): `bitnet bench kernels` shows both. Grouped activations or weights
- * leave no choice: 1.6-bit lines of 20 columns do not divide groups. */
-static enum encoding best_ternary(const char *act)
-{
-    (void)act;
-    return ENC_T2;
-}
+/* What `--body auto` makes of ternary weights with one scale per matrix or row, where 2 and 1.6 bits
+ * lose nothing and both can be had. 2-bit lines: with AVX2 they give about twice the weights per
+ * second of 1.6-bit ones, from memory too; with AVX-512 1.6 bits win, by at most a fifth, and only
+ * where matrices come from memory (`bitnet bench kernels` shows both). 1.6-bit lines also cannot
+ * meet grouped activations, as 20 columns do not divide a group. */
+static const enum encoding best_ternary = ENC_T2;
 
 static bool choose_low_bit(const struct source *s, const struct source_tensor *t, const char *act,
                            const struct encode_options *o, struct plan *p,
@@ -42,7 +38,7 @@ static bool choose_low_bit(const struct source *s, const struct source_tensor *t
         p->encoding = ENC_T1_6;
     } else {
         bool free_choice = t->role == ROLE_BODY && !grouped && o->body == 0;
-        p->encoding = free_choice ? best_ternary(act) : ENC_T2;
+        p->encoding = free_choice ? best_ternary : ENC_T2;
     }
     return true;
 }
@@ -64,7 +60,7 @@ bool encode_choose(const struct source *s, const struct source_tensor *t, const 
         return true;
     }
     if (t->absmean && !p->low_bit) {
-        p->encoding = o->body ? (enum encoding)o->body : best_ternary(act);
+        p->encoding = o->body ? (enum encoding)o->body : best_ternary;
         return true;
     }
     if (t->coded || p->low_bit)

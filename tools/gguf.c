@@ -344,8 +344,7 @@ static bool index_all(struct gguf *g, struct bitnet_error *err)
     return ok;
 }
 
-/* "NAME-00002-of-00005.gguf" -> the place of "00002", else NULL. */
-static char *part_number(char *path)
+char *gguf_part_number(char *path)
 {
     static const char like[] = "-00000-of-00000.gguf";
     size_t n = strlen(path), n_like = sizeof like - 1;
@@ -362,7 +361,7 @@ static char *part_number(char *path)
 
 static bool open_parts(struct gguf *g, char *path, struct bitnet_error *err)
 {
-    char *number = part_number(path);
+    char *number = gguf_part_number(path);
     if (number)
         memcpy(number, "00001", 5);
     g->parts = calloc(MAX_PARTS, sizeof *g->parts);

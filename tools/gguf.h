@@ -72,6 +72,9 @@ struct gguf {
 bool gguf_open(struct gguf *g, const char *path, struct bitnet_error *err);
 void gguf_close(struct gguf *g);
 
+/* In a path like NAME-00002-of-00005.gguf the place of "00002", else NULL. */
+char *gguf_part_number(char *path);
+
 const struct gguf_kv *gguf_find(const struct gguf *g, const char *key); /* or NULL */
 struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name); /* or NULL */
 
