@@ -277,7 +277,10 @@ static inline void made_matrix(struct made_gguf *g, const char *name, size_t n_r
         made_i2s(&t->data, w, n_rows, n_cols, group);
         return;
     }
-    size_t items = type == 34 || type == 35 ? 256 : type == 42 ? group : type >= 134 && type <= 135 ? 64 : 128;
+    size_t items = type == 34 || type == 35     ? 256
+                   : type == 42                 ? group
+                   : type == 134 || type == 135 ? 64
+                                                : 128;
     for (size_t r = 0; r < n_rows; r++) {
         if (type == 134)
             made_f16(&t->data, made_scale(w, r, 0));

@@ -78,8 +78,8 @@ static bool room_open(struct room *r, size_t max_cols, size_t raw_bytes)
     r->halves = malloc(n * sizeof(uint16_t));
     r->scales = malloc(n_scales * sizeof(uint16_t));
     r->levels = malloc(n_scales * sizeof(float));
-    return r->rows.codes && r->rows.bits && r->rows.values && r->rows.scales && r->rows.raw && r->packed &&
-           r->halves && r->scales && r->levels;
+    return r->rows.codes && r->rows.bits && r->rows.values && r->rows.scales && r->rows.raw &&
+           r->packed && r->halves && r->scales && r->levels;
 }
 
 bool blocks_open(struct blocks *b, const struct source *s, int n_threads, struct bitnet_error *err)

@@ -9,9 +9,9 @@
 
 enum { RUN = 32, BATCH_BYTES = 4 << 20 };
 
-/* What `--body auto` makes of ternary weights with one scale per matrix or row, where 2 and 1.6 bits
- * lose nothing and both can be had. 2-bit lines: with AVX2 they give about twice the weights per
- * second of 1.6-bit ones, from memory too; with AVX-512 1.6 bits win, by at most a fifth, and only
+/* What `--body auto` makes of ternary weights with one scale per matrix or row, where both 2 and
+ * 1.6 bits can be had and neither loses anything. 2-bit lines: with AVX2 they give about twice the
+ * weights per second, from memory too; with AVX-512 1.6 bits win, by at most a fifth, and only
  * where matrices come from memory (`bitnet bench kernels` shows both). 1.6-bit lines also cannot
  * meet grouped activations, as 20 columns do not divide a group. */
 static const enum encoding best_ternary = ENC_T2;
@@ -110,7 +110,8 @@ static void pack_bits(struct packing *k, uint64_t block, size_t n_rows, struct r
 {
     const struct source_tensor *t = k->t;
     const struct plan *p = k->plan;
-    size_t n = t->n_cols, n_from = n / t->group, n_to = p->group ? (n + p->group - 1) / p->group : 0;
+    size_t n = t->n_cols, n_from = n / t->group;
+    size_t n_to = p->group ? (n + p->group - 1) / p->group : 0;
     memset(room->rows.bits + n_rows * n / 8, 0, (BLOCK_ROWS - n_rows) * n / 8);
     memset(room->scales, 0, BLOCK_ROWS * n_to * sizeof(uint16_t));
     for (size_t r = 0; r < n_rows; r++) {

@@ -178,7 +178,8 @@ static bool place_i2s(const struct importer *f, struct source_tensor *t, struct 
 {
     uint64_t unit = f->layout == I2S_128 ? 128 : f->layout == I2S_64 ? 64 : 4 * t->n_cols;
     if (p->tensor->n_items % unit)
-        return bad(f, p->tensor, err, "is no whole number of I2_S blocks; try another --i2s-layout");
+        return bad(f, p->tensor, err,
+                   "is no whole number of I2_S blocks; try another --i2s-layout");
     if (!check_span(f, p->tensor, i2s_bytes(p->tensor), err) ||
         !read_one_f32(f, p->tensor, p->tensor->n_items / 4, &p->scale, err))
         return false;

@@ -136,7 +136,8 @@ static bool build_part(struct source *s, enum naming naming, const char *prefix,
     for (size_t i = 0; i < 2 && !found; i++) {
         const char *name = naming == NAMES_GGUF ? (i ? NULL : p->name) : p->hf[i];
         /* Hugging Face puts the head beside the model, not inside it. */
-        const char *before = naming == NAMES_HF && p->role == ROLE_TABLE && p->optional ? "" : prefix;
+        bool is_head = p->role == ROLE_TABLE && p->optional;
+        const char *before = naming == NAMES_HF && is_head ? "" : prefix;
         if (!name)
             break;
         if (layer < 0)
