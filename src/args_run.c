@@ -14,7 +14,8 @@ const struct arg_command command_run = {
     run_examples,
     "The answer goes to standard output and nothing else does. A prompt comes from -p, from -f, "
     "or from standard input when that is a file or a pipe. With -p, a file or piped text is the "
-    "text that the prompt speaks of. Without a prompt, on a terminal, a chat starts.\n\n"
+    "text that the prompt speaks of; give </dev/null where that is not meant, as inside while read. "
+    "Without a prompt, on a terminal, a chat starts.\n\n"
     "The defaults (temperature 0.8, top-k 40, repetition penalty 1.1, seed 1) are fixed: the same "
     "command gives the same bytes on every machine, for every number of threads.\n\n"
     "What the model says is printed as whole UTF-8 characters; a byte that cannot be part of one "

@@ -184,7 +184,7 @@ if [ -x "$OUT/tests/pty_run" ]; then
     status=$?
     quiet=1 want 130 'Ctrl-C while it answers'
     check 'Ctrl-C cut the answer' test "$(wc -c <"$out")" -lt "$(wc -c <"$work/full")"
-    $pty 2004h 'Once\r' upon '\cc' 2004h '/stats\r' 'messages' '\cd' -- \
+    $pty 2004h 'Once\r' upon '\cc' 2004h '/stats\r' 'messages' '' 2004h '\cd' -- \
         $BITNET chat --tier scalar -t 1 --ignore-eos >"$out" 2>"$err"
     status=$?
     want 0 'Ctrl-C stops the turn, chat goes on'
