@@ -14,33 +14,45 @@
 #include "tools/gguf_model.h"
 
 enum { MAX_LAYERS = 8, N_LAYOUTS = 3 };
-static const uint64_t enough_weights = 40000000; /* to look at, in each layout */
+static const uint64_t enough_weights = 2000000; /* of a matrix to look at: blocks of rows here and
+                                                 * there are as good as all of them */
 
-/* Adds to zeros[] how many codes of each row, or of each column, are zero. */
+/* Adds to zeros[] how many codes of each row, or of each column, are zero, in every stride-th block
+ * of rows. */
 static bool count_zeros(const struct gguf *g, const struct gguf_tensor *t, enum i2s_layout layout,
-                        bool by_row, double *zeros, struct bitnet_error *err)
+                        size_t stride, bool by_row, double *zeros,
+                        struct bitnet_error *err)
 {
     size_t n_cols = t->ne[0], n_rows = t->ne[1];
     uint8_t *raw = malloc(8 * n_cols + 512);
     int8_t *codes = malloc(BLOCK_ROWS * n_cols);
     bool ok = raw && codes ? true : fail(err, BITNET_FAILED, "%s: out of memory", g->path);
-    for (size_t row = 0; ok && row < n_rows; row += BLOCK_ROWS) {
+    for (size_t row = 0; ok && row < n_rows; row += BLOCK_ROWS * stride) {
         size_t n = n_rows - row < BLOCK_ROWS ? n_rows - row : BLOCK_ROWS;
         uint64_t off, n_bytes;
         i2s_range(layout, row, n, n_cols, &off, &n_bytes);
         ok = infile_read(&g->parts[t->part].file, t->off + off, raw, n_bytes, err);
         if (ok)
             i2s_decode(layout, raw, row, n, n_cols, codes);
-        for (size_t i = 0; ok && i < n * n_cols; i++)
-            zeros[by_row ? row + i / n_cols : i % n_cols] += codes[i] == 0;
+        for (size_t r = 0; ok && r < n; r++)
+            for (size_t k = 0; k < n_cols; k++)
+                zeros[by_row ? row + r : k] += codes[r * n_cols + k] == 0;
     }
     free(raw);
     free(codes);
     return ok;
 }
 
-static double correlation(const double *a, const double *b, size_t n)
+/* Over the elements of every stride-th block of 16. Moves them to the front. */
+static double correlation(double *a, double *b, size_t n_all, size_t stride)
 {
+    size_t n = 0;
+    for (size_t i = 0; i < n_all; i++) {
+        if (i / BLOCK_ROWS % stride == 0) {
+            a[n] = a[i];
+            b[n++] = b[i];
+        }
+    }
     double sa = 0, sb = 0, saa = 0, sbb = 0, sab = 0;
     for (size_t i = 0; i < n; i++)
         sa += a[i], sb += b[i];
@@ -55,14 +67,14 @@ static double correlation(const double *a, const double *b, size_t n)
 static bool correlate(const struct gguf *g, const struct gguf_tensor *const ffn[3],
                       enum i2s_layout layout, double *r, struct bitnet_error *err)
 {
-    size_t n = ffn[2]->ne[0];
+    size_t n = ffn[2]->ne[0], stride = (size_t)(ffn[2]->n_items / enough_weights) + 1;
     double *rows = calloc(n, sizeof *rows), *cols = calloc(n, sizeof *cols);
     bool ok = rows && cols ? true : fail(err, BITNET_FAILED, "%s: out of memory", g->path);
-    ok = ok && count_zeros(g, ffn[0], layout, true, rows, err) &&
-         count_zeros(g, ffn[1], layout, true, rows, err) &&
-         count_zeros(g, ffn[2], layout, false, cols, err);
+    ok = ok && count_zeros(g, ffn[0], layout, stride, true, rows, err) &&
+         count_zeros(g, ffn[1], layout, stride, true, rows, err) &&
+         count_zeros(g, ffn[2], layout, stride, false, cols, err);
     if (ok)
-        *r = correlation(rows, cols, n);
+        *r = correlation(rows, cols, n, stride);
     free(rows);
     free(cols);
     return ok;
@@ -89,19 +101,16 @@ bool i2s_guess(const struct gguf *g, enum i2s_layout *out, struct bitnet_error *
     static const enum i2s_layout layouts[N_LAYOUTS] = {I2S_128, I2S_64, I2S_4ROW};
     double r[N_LAYOUTS] = {0}, n_neurons = 0;
     const struct gguf_tensor *ffn[3];
-    uint64_t n_weights = 0;
     int n_layers = 0;
     *out = I2S_128;
-    for (; n_layers < MAX_LAYERS && n_weights < enough_weights && find_ffn(g, n_layers, ffn);
-         n_layers++) {
+    for (; n_layers < MAX_LAYERS && n_neurons < 2000 && find_ffn(g, n_layers, ffn); n_layers++) {
         for (size_t i = 0; i < N_LAYOUTS; i++) {
             double one = 0;
             if (!correlate(g, ffn, layouts[i], &one, err))
                 return false;
             r[i] += one;
         }
-        n_neurons += (double)ffn[2]->ne[0];
-        n_weights += 3 * ffn[2]->n_items;
+        n_neurons += (double)ffn[2]->ne[0] / (double)(ffn[2]->n_items / enough_weights + 1);
     }
     if (n_layers == 0)
         return true;
