@@ -10,10 +10,11 @@
 enum { RUN = 32, BATCH_BYTES = 4 << 20 };
 
 /* What `--body auto` makes of ternary weights with one scale per matrix or row, where both 2 and
- * 1.6 bits can be had and neither loses anything. 2-bit lines: with AVX2 they give about twice the
- * weights per second, from memory too; with AVX-512 1.6 bits win, by at most a fifth, and only
- * where matrices come from memory (`bitnet bench kernels` shows both). 1.6-bit lines also cannot
- * meet grouped activations, as 20 columns do not divide a group. */
+ * 1.6 bits can be had and neither loses anything. Tokens per second of the 2B-4T shape, one and two
+ * threads (bitnet bench): AVX-512 16.3 and 29.5 with 2 bits, 17.3 and 31.0 with 1.6; AVX2 15.4 and
+ * 28.2 against 12.7 and 23.4; prompts are level. So 1.6 bits win a twentieth on the one and lose a
+ * sixth on the other, where decoding them is bound by arithmetic; batches of a few tokens prefer 2
+ * bits everywhere, and 1.6 cannot meet grouped activations, as 20 columns do not divide a group. */
 static const enum encoding best_ternary = ENC_T2;
 
 static bool choose_low_bit(const struct source *s, const struct source_tensor *t, const char *act,
