@@ -70,7 +70,7 @@ $(FUZZERS): LINK := $(if $(DRIVER),,-fsanitize=fuzzer)
 fuzzers: $(FUZZERS)
 
 # Counts allocations: see the test.
-$(OUT)/tests/test_alloc: MUST += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign
+$(OUT)/tests/test_alloc: LINK := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign
 
 tests: $(TESTS) $(FUZZERS) $(OUT)/tests/pty_run
 

@@ -59,10 +59,15 @@ void cmd_watch_signals(void)
 {
     /* Without SA_RESTART a read that waits for input ends, so that its loop sees the
      * flag. */
-    struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction action = {.sa_handler = on_signal}, before;
+    const int numbers[] = {SIGINT, SIGTERM};
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        /* A signal that is ignored from the start stays so: a script's background job is not
+         * for the terminal's Ctrl-C. */
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(numbers[i], &action, NULL);
+    }
 }
 
 int cmd_signal(void)

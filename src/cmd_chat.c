@@ -448,7 +448,9 @@ static bool talk(struct chat *c, struct bitnet_error *err)
     struct buffer text = {0};
     int n_interrupts = 0;
     while (!c->quit && err->code == BITNET_OK && cmd_signal() != SIGTERM) {
-        enum line_result got = read_message(c, &text);
+        /* A Ctrl-C between two lines came as a signal, not as a key. */
+        enum line_result got =
+            cmd_signal() == SIGINT ? LINE_INTERRUPTED : read_message(c, &text);
         if (got == LINE_END)
             break;
         if (got == LINE_INTERRUPTED) {
