@@ -216,6 +216,18 @@ check 'both answers occur' test -s "$work/yes" -a "$(grep -c '^no$' "$out")" -gt
 bn grep '{}' "$work/mixed"
 want 0 'grep with {}'
 same 'grep with {}' "$out" "$work/yes"
+# 500 random lines; test_choose holds the scores behind --yesno against brute force.
+awk 'BEGIN { n = split("cat dog Lily happy sad yes no was ran the a and said big red not", w, " "); srand(3)
+    for (i = 0; i < 500; i++) { s = ""; for (j = 0; j < 3 + i % 5; j++) s = s " " w[1 + int(rand() * n)]; print substr(s, 2) } }' \
+    >"$work/random"
+in=$work/random bn --each-line --yesno -p '{}'
+paste -d' ' "$out" "$work/random" | sed -n 's/^yes //p' >"$work/yes"
+paste -d' ' "$out" "$work/random" | sed -n 's/^no //p' >"$work/no"
+check '500 lines, both answers' test -s "$work/yes" -a -s "$work/no"
+bn grep '{}' "$work/random"
+same '500 lines, grep' "$out" "$work/yes"
+bn grep -v '{}' "$work/random"
+same '500 lines, grep -v' "$out" "$work/no"
 in=/dev/null bn grep "$question"
 quiet=1 want 1 'grep of nothing'
 finish
