@@ -4,6 +4,17 @@
 #include "kernels/peak.h"
 #include "kernels/unroll.h"
 
+/* All lanes, wrapping; _mm512_reduce_add_epi64 of gcc adds them as signed numbers. */
+static uint64_t sum_lanes(__m512i v)
+{
+    uint64_t lanes[8], sum = 0;
+    _mm512_storeu_si512(lanes, v);
+    for (int i = 0; i < 8; i++) {
+        sum += lanes[i];
+    }
+    return sum;
+}
+
 static uint64_t read_bytes(const uint8_t *p, size_t n_bytes)
 {
     __m512i sum[8];
@@ -18,7 +29,7 @@ static uint64_t read_bytes(const uint8_t *p, size_t n_bytes)
         }
     }
     UNROLL for (int j = 1; j < 8; j++) { sum[0] = _mm512_add_epi64(sum[0], sum[j]); }
-    return (uint64_t)_mm512_reduce_add_epi64(sum[0]);
+    return sum_lanes(sum[0]);
 }
 
 /* 16 sums: two instructions a cycle, each waiting five cycles on the one before it. */
@@ -38,7 +49,7 @@ static uint64_t multiply_i8(size_t n_rounds)
     {
         sum = _mm512_add_epi32(sum, _mm512_add_epi32(acc[0][j], acc[1][j]));
     }
-    return (uint64_t)_mm512_reduce_add_epi32(sum);
+    return sum_lanes(sum);
 }
 
 static uint64_t multiply_f32(size_t n_rounds)
