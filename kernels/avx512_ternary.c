@@ -329,12 +329,11 @@ static void gemm_blocks(const struct matmul *m, const struct runs *r, const uint
         nt = (n - t + n_slices - 1) / n_slices;
         const int32_t *start = r->start + t * r->n;
         switch (nt) {
-        case 1: gemm_tile(m, r, codes, block, t0 + t, start, 1); break;
-        case 2: gemm_tile(m, r, codes, block, t0 + t, start, 2); break;
-        case 3: gemm_tile(m, r, codes, block, t0 + t, start, 3); break;
-        case 4: gemm_tile(m, r, codes, block, t0 + t, start, 4); break;
+        case 6: gemm_tile(m, r, codes, block, t0 + t, start, 6); break;
         case 5: gemm_tile(m, r, codes, block, t0 + t, start, 5); break;
-        default: gemm_tile(m, r, codes, block, t0 + t, start, 6); break;
+        default: /* only where a chunk has less than 20 tokens: the last of very many */
+            for (size_t i = 0; i < nt; i++)
+                gemm_tile(m, r, codes, block, t0 + t + i, start + i * r->n, 1);
         }
     }
 }

@@ -262,7 +262,8 @@ static void check_entry(struct harness *h, const struct entry *e)
     }
     static const size_t widths[] = {1, 20, 63, 128, 320, 513, 640};
     static const size_t many[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 24, 33, 48,
-                                  64, 100, 193, 194, 195, 257};
+                                  64, 100, 193, 194, 195, 257,
+                                  513, 516}; /* kernels may cut batches at 512 */
     for (size_t i = 0; i < sizeof many / sizeof *many; i++) /* every number of tokens */
         for (size_t j = 0; j < 7; j++, turn++) {
             const uint8_t *r = ranges[(i + j) % 8];
