@@ -23,14 +23,13 @@ static size_t random_below(size_t n)
     return (random_state >> 8) % n;
 }
 
-static void random_text(char *out, size_t n_words)
+static void random_text(char *out, size_t max_bytes, size_t n_words)
 {
+    size_t n = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < n_words; i++) {
-        if (i > 0)
-            strcat(out, " ");
-        strcat(out, words[random_below(sizeof words / sizeof *words)]);
-    }
+    for (size_t i = 0; i < n_words && n < max_bytes; i++)
+        n += (size_t)snprintf(out + n, max_bytes - n, "%s%s", i > 0 ? " " : "",
+                              words[random_below(sizeof words / sizeof *words)]);
 }
 
 static double brute_force(struct host *h, bitnet_session *s, const char *prompt,
@@ -83,10 +82,11 @@ static void one_case(struct host *h, bitnet_session *alone, struct bitnet_ids *k
     struct choices c;
     struct args a;
     struct bitnet_error err = {0};
-    random_text(prompt, 1 + random_below(14));
+    random_text(prompt, sizeof prompt, 1 + random_below(14));
     size_t n = 2 + random_below(6);
     for (size_t i = 0; i < n; i++) {
-        random_text(choice, number % 50 == 7 && i < 2 ? 30 : 1 + random_below(4)); /* two passes */
+        bool long_one = number % 50 == 7 && i < 2; /* takes two passes */
+        random_text(choice, sizeof choice, long_one ? 30 : 1 + random_below(4));
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s %zu", i > 0 ? "," : "",
                  choice, i);
     }
