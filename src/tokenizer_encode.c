@@ -22,7 +22,7 @@ struct encoder {
     struct merger merger;
     struct cached *cache; /* [n_cached] or NULL */
     struct buffer span;   /* a normalized copy */
-    const char *bad;      /* a byte without a token */
+    uint8_t bad;          /* a byte without a token; the text that it was in may be gone */
     bool failed;
 };
 
@@ -69,7 +69,7 @@ static bool encode_chunk(struct encoder *e, const char *text, size_t n_bytes)
     }
     size_t begin = e->ids->n_ids, bad;
     if (!merge_chunk(&e->merger, e->t, text, n_bytes, e->ids, &bad)) {
-        e->bad = text + bad;
+        e->bad = (uint8_t)text[bad];
         return false;
     }
     e->failed = e->failed || e->merger.failed;
@@ -240,5 +240,5 @@ bool bitnet_encode(const bitnet_tokenizer *t, const char *text, size_t n_bytes,
     }
     return fail(err, BITNET_BAD,
                 "the vocabulary has no token for byte 0x%02x and no unknown token",
-                (unsigned)(uint8_t)*e.bad);
+                (unsigned)e.bad);
 }

@@ -222,6 +222,16 @@ static void check_unknown(void)
     CHECK(!bitnet_encode(small, "aqa", 3, 0, &none, &err) && none.n_ids == 0,
           "no token for q");
     CHECK(strstr(err.msg, "no token for byte 0x71") != NULL, "%s", err.msg);
+    tokenizer_close(small);
+    section.n_bytes = 0;
+    v.vocab.nfc = true; /* the text that fails is a copy */
+    err = (struct bitnet_error){0};
+    CHECK(tokenizer_pack(&v.vocab, &section, &err), "%s", err.msg);
+    CHECK(tokenizer_open(&small, section.data, section.n_bytes, "small", &err), "%s",
+          err.msg);
+    CHECK(!bitnet_encode(small, "qaa", 3, 0, &none, &err) && none.n_ids == 0,
+          "no token for q");
+    CHECK(strstr(err.msg, "no token for byte 0x71") != NULL, "%s", err.msg);
     bitnet_ids_free(&none);
     tokenizer_close(small);
     section.n_bytes = 0;
