@@ -80,6 +80,11 @@ static bool read_header(struct bitnet_tokenizer *t, const uint8_t *s, size_t n_b
                         (unsigned)t->n_tokens);
         }
     }
+    if (t->n_lengths > MAX_SPECIAL_LENGTHS) {
+        return fail(err, BITNET_BAD,
+                    "%s: tokenizer: special tokens of %u lengths, at most %d", path,
+                    (unsigned)t->n_lengths, MAX_SPECIAL_LENGTHS);
+    }
     t->n_probes = load_u32(s + 64);
     t->n_probe_words = load_u32(s + 68);
     static const uint8_t zeros[24];
@@ -99,14 +104,17 @@ static bool read_header(struct bitnet_tokenizer *t, const uint8_t *s, size_t n_b
 /* Both loops have no branches: they run over a million words when a model is opened. */
 static bool check_table(const uint8_t *table, uint32_t n_slots, uint32_t n_entries)
 {
-    uint32_t n_full = 0, n_broken = 0, most = 0;
+    uint32_t n_full = 0, n_broken = 0, most = 0, run = 0, longest = 0;
     for (uint32_t i = 0; i < n_slots; i++) {
         uint32_t slot = tokenizer_word(table, i), entry = slot & 0xffffff;
         n_full += slot != 0;
+        run = slot != 0 ? run + 1 : 0;
+        longest = run > longest ? run : longest;
         n_broken += (slot != 0) & (entry == 0);
         most = entry > most ? entry : most;
     }
-    return n_broken == 0 && most <= n_entries && (n_slots == 0 || n_full < n_slots);
+    return n_broken == 0 && most <= n_entries && longest <= MAX_FULL_RUN &&
+           (n_slots == 0 || n_full < n_slots);
 }
 
 /* or_none: -1 is allowed beside ids. */
@@ -179,7 +187,7 @@ static bool check_content(struct bitnet_tokenizer *t, const char *path,
         what = parts[i].sound ? NULL : parts[i].name;
     }
     return what == NULL ||
-           fail(err, BITNET_BAD, "%s: tokenizer: its %s are damaged", path, what);
+           fail(err, BITNET_BAD, "%s: tokenizer: damaged: its %s", path, what);
 }
 
 /* One stored encoding: the same ids must come out again, and the same text from them. */

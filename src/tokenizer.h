@@ -30,9 +30,9 @@
  *
  * A slot of a hash table is 0 when empty, else hash >> 56 << 24 | entry + 1, and stands
  * at the first free slot from hash & (n_slots - 1) on, upward and around. At least one
- * slot is empty. The hash of a token is hash64 of its text; byte tokens and empty ones
- * are in no table, and of equal texts only one is. The hash of a merge is pair_hash()
- * in tokenizer_merge.h.
+ * slot is empty, and no more than MAX_FULL_RUN in a row are full. The hash of a token
+ * is hash64 of its text; byte tokens and empty ones are in no table, and of equal texts
+ * only one is. The hash of a merge is pair_hash() in tokenizer_merge.h.
  */
 #ifndef BITNET_TOKENIZER_H
 #define BITNET_TOKENIZER_H
@@ -81,6 +81,9 @@ enum tokenizer_flags {
     TOKENIZER_WORDS = 64, /* SPM: no token holds a space behind something else */
 };
 enum { MAX_TOKENS = 0xfffffe }; /* of merges too: an entry has 24 bits in its slot */
+/* What a hostile section may cost in time. A table two thirds full has runs of a few hundred
+ * slots, and the special tokens of a vocabulary have a few dozen lengths. */
+enum { MAX_FULL_RUN = 1024, MAX_SPECIAL_LENGTHS = 1024 };
 
 /* Checks the whole vocabulary; of the same one it makes the same bytes. Adds to the
  * stop tokens the ones that are known by name ("<|eot_id|>"). */

@@ -252,7 +252,8 @@ static unsigned flags_of(const struct vocab *v)
            (is_words ? TOKENIZER_WORDS : 0);
 }
 
-/* The distinct lengths of special tokens, longest first. */
+/* The distinct lengths of special tokens, longest first; of too many, what tokenizer_open
+ * will refuse. */
 static void add_lengths(const struct packer *p, struct buffer *lengths)
 {
     uint32_t below = UINT32_MAX, next = 0;
@@ -270,7 +271,7 @@ static void add_lengths(const struct packer *p, struct buffer *lengths)
             buffer_add_u32(lengths, next);
         }
         below = next;
-    } while (next > 0);
+    } while (next > 0 && lengths->n_bytes <= 4 * MAX_SPECIAL_LENGTHS);
 }
 
 static void write_header(const struct packer *p, size_t n_lengths, struct buffer *s)

@@ -454,6 +454,46 @@ static void check_damage(const char *path)
     tokenizer_file_close(&f);
 }
 
+/* What would make encoding slow: a table with a long run of full slots, special tokens of
+ * very many lengths. */
+static void check_costly(void)
+{
+    enum { n_words = 2000 };
+    static struct vocab_token tokens[256 + n_words];
+    static char text[256 + n_words + 2];
+    struct vocab v = {.kind = TOKENIZER_BPE, .pretok = PRETOK_GPT2, .tokens = tokens,
+                      .n_tokens = 256 + n_words, .bos = -1, .eos = -1, .unk = -1, .pad = -1};
+    struct bitnet_error err = {0};
+    struct buffer section = {0};
+    for (uint32_t i = 0; i < 256; i++) {
+        text[i] = (char)i;
+        tokens[i] = (struct vocab_token){text + i, 1, TOKEN_NORMAL, 0};
+    }
+    memset(text + 256, 'x', n_words + 2);
+    for (uint32_t i = 0; i < n_words; i++) {
+        tokens[256 + i] = (struct vocab_token){text + 256, i + 2, TOKEN_NORMAL, 0};
+    }
+    if (!tokenizer_pack(&v, &section, &err)) {
+        CHECK(false, "%s", err.msg);
+        return;
+    }
+    uint8_t *table = section.data + 96 + 4 * (v.n_tokens + 1 + 256);
+    CHECK(opens(section.data, section.n_bytes, &err), "%s", err.msg);
+    for (int i = 0; i < 1100; i++, table += 4) {
+        store_u32(table, load_u32(table) == 0 ? 1 : load_u32(table));
+    }
+    CHECK(!opens(section.data, section.n_bytes, &err) && strstr(err.msg, "table of tokens"),
+          "%s", err.msg);
+    section.n_bytes = 0;
+    err = (struct bitnet_error){0};
+    for (uint32_t i = 0; i < n_words; i++) {
+        tokens[256 + i].type = TOKEN_USER;
+    }
+    CHECK(!tokenizer_pack(&v, &section, &err) && strstr(err.msg, "lengths, at most 1024"),
+          "%s", err.msg);
+    buffer_free(&section);
+}
+
 int main(int argc, char **argv)
 {
     int64_t n_texts = 2000;
@@ -468,5 +508,6 @@ int main(int argc, char **argv)
     check_files((long)n_texts, argv + 2, argc > 2 ? argc - 2 : 0);
     check_damage(DATA "bpe");
     check_damage(DATA "spm");
+    check_costly();
     return check_done();
 }
