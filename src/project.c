@@ -2,7 +2,11 @@
  * every number is computed by one thread, so their count cannot change a bit. */
 #include "src/project.h"
 
+#include <stdatomic.h>
 #include <string.h>
+
+/* Of 16 rows each: some tens of KiB of weights, against 0.1 us for taking them. */
+enum { LEAST_BLOCKS = 4 };
 
 static uint32_t act_group(enum bitnet_act act)
 {
@@ -113,19 +117,31 @@ struct multiplying {
     struct activations x;
     const struct product *out;
     size_t n_out;
-    size_t n_blocks; /* of all matrices together */
+    size_t n_blocks;    /* of all matrices together, laid end to end */
+    atomic_size_t next; /* the first block that no worker has taken */
 };
 
-/* Worker w's share of the row blocks of all matrices, laid end to end. Even bounds, because kernels
- * walk two blocks at a time. */
-static void multiply_share(void *ctx, int worker, int n_workers)
+/* The next share of the blocks: a large one at first, then ever smaller ones, so that a worker whose
+ * core is slow or taken away for a while does not keep the others waiting. Even bounds, because
+ * kernels walk two blocks at a time. */
+static bool take_blocks(struct multiplying *z, size_t n_workers, size_t *begin, size_t *end)
 {
-    const struct multiplying *z = ctx;
+    *begin = atomic_load_explicit(&z->next, memory_order_relaxed);
+    do {
+        size_t n_left = z->n_blocks - *begin, n = n_left / (2 * n_workers) / 2 * 2;
+        if (n_left == 0)
+            return false;
+        n = n_workers == 1 ? n_left : n < LEAST_BLOCKS ? LEAST_BLOCKS : n;
+        *end = *begin + (n < n_left ? n : n_left);
+    } while (!atomic_compare_exchange_weak_explicit(&z->next, begin, *end, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+static void multiply_blocks(const struct multiplying *z, size_t worker, size_t begin, size_t end)
+{
     struct projector *p = z->p;
-    size_t n = (size_t)n_workers, w = (size_t)worker;
-    size_t begin = z->n_blocks * w / n, end = z->n_blocks * (w + 1) / n, first = 0;
-    begin = worker == 0 ? 0 : begin & ~(size_t)1;
-    end = worker == n_workers - 1 ? z->n_blocks : end & ~(size_t)1;
+    size_t first = 0;
     for (size_t i = 0; i < z->n_out; i++) {
         const struct matrix *m = &z->out[i].linear->w;
         size_t n_blocks = layout_blocks(m->n_rows);
@@ -134,11 +150,19 @@ static void multiply_share(void *ctx, int worker, int n_workers)
         to = to < n_blocks ? to : n_blocks;
         if (from < to) {
             struct matmul job = {z->out[i].y, z->out[i].y_stride, m, &z->x, from, to,
-                                 p->scratch + w * matmul_scratch_bytes(p->max_cols)};
+                                 p->scratch + worker * matmul_scratch_bytes(p->max_cols)};
             kernels_matmul(p->kernels, m, z->x.kind)(&job);
         }
         first += n_blocks;
     }
+}
+
+static void multiply_share(void *ctx, int worker, int n_workers)
+{
+    struct multiplying *z = ctx;
+    size_t begin, end;
+    while (take_blocks(z, (size_t)n_workers, &begin, &end))
+        multiply_blocks(z, (size_t)worker, begin, end);
 }
 
 static void multiply(struct projector *p, size_t n_tok, enum act_kind kind, uint32_t group,
@@ -149,7 +173,7 @@ static void multiply(struct projector *p, size_t n_tok, enum act_kind kind, uint
                                 .n_tok = n_tok, .n_cols = n_cols, .q_stride = act_stride(n_cols),
                                 .n_groups = group ? (n_cols + group - 1) / group : 1,
                                 .group = group, .kind = (uint8_t)kind},
-                            out, n_out, 0};
+                            out, n_out, 0, 0};
     uint64_t n_bytes = 0;
     for (size_t i = 0; i < n_out; i++) {
         const struct matrix *w = &out[i].linear->w;
