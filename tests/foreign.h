@@ -60,7 +60,7 @@ struct made_tensor {
 struct made_gguf {
     uint32_t version;
     struct made_kv kvs[48];
-    struct made_tensor tensors[40];
+    struct made_tensor tensors[80];
     size_t n_kvs, n_tensors;
 };
 

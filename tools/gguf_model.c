@@ -366,12 +366,24 @@ static bool read_vocab(struct source *s, const struct importer *f, struct bitnet
     return ok;
 }
 
+static bool look_at_layout(struct source *s, struct importer *f, struct bitnet_error *err)
+{
+    static const char *const names[] = {[I2S_128] = "128", [I2S_64] = "64", [I2S_4ROW] = "4row"};
+    bool any = false, sure = true;
+    for (size_t i = 0; i < f->g.n_tensors; i++)
+        any |= f->g.tensors[i].type == GGUF_I2_S && f->is_i2s;
+    if (any && f->guess_layout && !i2s_look(&f->g, &f->layout, &sure, err))
+        return false;
+    s->likely_layout = sure ? NULL : names[f->layout];
+    return true;
+}
+
 static bool build(struct source *s, struct bitnet_error *err)
 {
     struct importer *f = s->impl;
     look_around(f);
     if (!check_length(f, err) || !gguf_read_net(s, &f->g, err) || !find_vocab_size(s, f, err) ||
-        !source_check_net(s, err) || (f->guess_layout && !i2s_guess(&f->g, &f->layout, err)) ||
+        !source_check_net(s, err) || !look_at_layout(s, f, err) ||
         !source_build(s, NAMES_GGUF, "", locate, err) || !check_used(f, s->net.arch, err))
         return false;
     settle(s);

@@ -13,7 +13,8 @@ bool gguf_model_open(struct source *s, const char *path, const struct import_opt
 /* The keys of the architecture -> s->net, all but the vocabulary's size. */
 bool gguf_read_net(struct source *s, const struct gguf *g, struct bitnet_error *err);
 
-/* The I2_S layout that the file's weights are most likely in. */
-bool i2s_guess(const struct gguf *g, enum i2s_layout *out, struct bitnet_error *err);
+/* What the weights of an I2_S file say of its layout: the likeliest, and whether that is beyond
+ * doubt. */
+bool i2s_look(const struct gguf *g, enum i2s_layout *likely, bool *sure, struct bitnet_error *err);
 
 #endif

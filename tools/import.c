@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "src/bnp.h"
+#include "tools/i2s_trial.h"
 #include "tools/infile.h"
 
 /* BitNet training gives one scale per matrix; scales by row or group come from training that
@@ -115,7 +116,7 @@ static bool write_all(const struct import_job *j, struct blocks *b, struct plan 
 }
 
 static bool convert(const struct import_job *j, struct blocks *b, struct plan *plans,
-                    struct bitnet_error *err)
+                    const char *remark, struct bitnet_error *err)
 {
     const struct source *s = b->source;
     struct bnp_writer *w;
@@ -131,7 +132,7 @@ static bool convert(const struct import_job *j, struct blocks *b, struct plan *p
     bool ok = write_all(j, b, plans, w, err);
     bnp_writer_close(w);
     if (ok && j->report)
-        report_all(j, s, plans, s->net.arch, act);
+        report_all(j, s, plans, s->net.arch, act, remark);
     return ok;
 }
 
@@ -146,18 +147,34 @@ bool is_bnp_file(const char *path)
     return yes;
 }
 
+/* Opens j->in, with the layout of its weights settled. */
+static bool open_source(struct source *s, const struct import_job *j, char remark[128],
+                        struct bitnet_error *err)
+{
+    struct import_options o = j->import;
+    if (!source_open(s, j->in, &o, err))
+        return false;
+    if (!s->likely_layout)
+        return true;
+    o.i2s_layout = s->likely_layout;
+    source_close(s);
+    return i2s_trial(j, &o.i2s_layout, remark, err) && source_open(s, j->in, &o, err);
+}
+
 bool import_model(const struct import_job *j, struct bitnet_error *err)
 {
     struct source s;
     struct blocks b;
+    char remark[128] = "";
     if (is_bnp_file(j->in))
         return recode_model(j, err);
-    if (!source_open(&s, j->in, &j->import, err))
+    if (!open_source(&s, j, remark, err))
         return false;
     bool ok = blocks_open(&b, &s, j->n_threads, err);
     if (ok) {
         struct plan *plans = calloc(s.n_tensors, sizeof *plans);
-        ok = plans ? convert(j, &b, plans, err) : fail(err, BITNET_FAILED, "%s: out of memory", j->in);
+        ok = plans ? convert(j, &b, plans, remark, err)
+                   : fail(err, BITNET_FAILED, "%s: out of memory", j->in);
         free(plans);
         blocks_close(&b);
     }

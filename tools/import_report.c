@@ -52,9 +52,11 @@ static void report_summary(const struct import_job *j, const struct source *s,
 }
 
 void report_all(const struct import_job *j, const struct source *s, const struct plan *plans,
-                const char *arch, const char *act)
+                const char *arch, const char *act, const char *remark)
 {
     for (size_t i = 0; j->verbose && i < s->n_tensors; i++)
         report_tensor(j->report, &s->tensors[i], &plans[i]);
     report_summary(j, s, plans, arch, act);
+    if (remark[0])
+        fprintf(j->report, "  %s\n", remark);
 }

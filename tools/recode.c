@@ -182,7 +182,7 @@ static bool recode(struct recoding *r, const struct import_job *j, struct bitnet
     blocks_close(&b);
     if (ok && j->report)
         report_all(j, s, r->plans, bnp_text(&r->in.bnp, "arch.name"),
-                   bnp_text(&r->in.bnp, "arch.act"));
+                   bnp_text(&r->in.bnp, "arch.act"), "");
     return ok;
 }
 

@@ -58,6 +58,7 @@ struct source {
     size_t raw_bytes;        /* the most that read needs at once */
     struct buffer tokenizer; /* the section of the .bnp file; empty: none */
     char hash[17];           /* hash64 of the weights' files, hex */
+    const char *likely_layout; /* of I2_S, as --i2s-layout spells it; NULL: no question */
     /* Rows [row, row + n_rows), at most BLOCK_ROWS, into to. May run on several threads. */
     bool (*read)(const struct source *s, const struct source_tensor *t, uint64_t row,
                  size_t n_rows, struct rows *to, struct bitnet_error *err);
