@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every fuzz target under libFuzzer with address and undefined-behaviour sanitizers.
-# SECONDS_EACH: how long each, 60 by default. ONLY: one target, such as fuzz_bnp.
+# SECONDS_EACH: how long each, 300 by default. ONLY: one target, such as fuzz_bnp.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 arch=$(clang -dumpmachine | cut -d- -f1)
@@ -16,7 +16,7 @@ for source in tests/fuzz_*.c; do
     [ "$name" != fuzz_main ] || continue
     [ -z "${ONLY:-}" ] || [ "$ONLY" = "$name" ] || continue
     mkdir "$folder/$name" && "$plain/tests/$name" --seeds "$folder/$name" || exit 1
-    if "$fuzz/tests/$name" -seed=1 -max_total_time="${SECONDS_EACH:-60}" -timeout=10 -rss_limit_mb=1500 \
+    if "$fuzz/tests/$name" -seed=1 -max_total_time="${SECONDS_EACH:-300}" -timeout=10 -rss_limit_mb=1500 \
         -max_len=262144 -verbosity=0 -print_final_stats=1 -artifact_prefix="$folder/" \
         "$folder/$name" >"$folder/log" 2>&1; then
         n_passed=$((n_passed + 1))
