@@ -198,8 +198,11 @@ bool output_commit(struct output *o, struct bitnet_error *err)
     o->nameless = false;
     int fd = o->fd;
     o->fd = -1;
-    /* Network file systems report a full disk as late as close. */
-    if (close(fd) != 0 || rename(o->temp, o->path) != 0) {
+    /* On disk first: after a power cut the name must not lead to half a file where a whole one was.
+     * What cannot be synced (EINVAL) need not be. Network file systems report a full disk as late
+     * as close. */
+    bool synced = fsync(fd) == 0 || errno == EINVAL;
+    if (close(fd) != 0 || !synced || rename(o->temp, o->path) != 0) {
         write_failed(o, err);
         output_abandon(o);
         return false;
