@@ -1,9 +1,11 @@
 /* check_kernels.c: every kernel of every tier that this machine runs, against the scalar one.
  *
- *     check_kernels [--kernel NAME] [--tier NAME] [--seed N] [--all] [--bench]
+ *     check_kernels [--kernel NAME] [--without NAME] [--tier NAME] [--seed N] [--every N] [--all]
+ *                   [--bench]
  *
  * A failure prints kernel, tier, shape, data, seed, the first differing index and both values;
- * the three options repeat it. --all crosses everything with everything (minutes). */
+ * --kernel, --tier and --seed repeat it. --every runs one case in N, for slow emulators; --all
+ * crosses everything with everything (minutes). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +16,8 @@ static struct harness harness;
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: check_kernels [--kernel NAME] [--tier NAME] [--seed N] [--all] "
-                    "[--bench]\n");
+    fprintf(stderr, "usage: check_kernels [--kernel NAME] [--without NAME] [--tier NAME] "
+                    "[--seed N] [--every N] [--all] [--bench]\n");
     exit(2);
 }
 
@@ -32,6 +34,10 @@ static bool parse(struct harness *h, int argc, char **argv)
             usage();
         else if (strcmp(argv[i], "--kernel") == 0)
             h->only_kernel = value, i++;
+        else if (strcmp(argv[i], "--without") == 0)
+            h->not_kernel = value, i++;
+        else if (strcmp(argv[i], "--every") == 0)
+            h->every = strtoull(value, NULL, 10), i++;
         else if (strcmp(argv[i], "--tier") == 0)
             h->only_tier = value, i++;
         else if (strcmp(argv[i], "--seed") == 0)

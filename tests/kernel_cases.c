@@ -98,7 +98,8 @@ static struct tally *tally_of(struct harness *h, const char *kernel)
 
 bool case_begin(struct harness *h, const char *kernel, const char *format, ...)
 {
-    if (h->only_kernel && strcmp(h->only_kernel, kernel) != 0)
+    if ((h->only_kernel && strcmp(h->only_kernel, kernel) != 0) ||
+        (h->not_kernel && strcmp(h->not_kernel, kernel) == 0))
         return false;
     char text[200];
     va_list arguments;
@@ -111,7 +112,7 @@ bool case_begin(struct harness *h, const char *kernel, const char *format, ...)
     for (const char *s = text; *s; s++)
         seed = (seed ^ (unsigned char)*s) * 1099511628211u;
     seed = seed ^ seed >> 29 ? seed ^ seed >> 29 : 1;
-    if (h->only_seed && h->only_seed != seed)
+    if ((h->only_seed && h->only_seed != seed) || (h->every > 1 && seed % h->every != 0))
         return false;
     h->seed = h->state = seed;
     snprintf(h->what, sizeof h->what, "%s: %s, --seed %llu", kernel, text,

@@ -34,8 +34,9 @@ struct tally {
 struct harness {
     struct kernels tiers[MAX_TIERS]; /* 0: scalar, the specification */
     size_t n_tiers, n_absent; /* absent: of this architecture, not of this machine */
-    const char *only_tier, *only_kernel; /* NULL: all */
-    uint64_t only_seed;                  /* 0: all */
+    const char *only_tier, *only_kernel, *not_kernel; /* NULL: all, all, none */
+    uint64_t only_seed;                               /* 0: all */
+    uint64_t every;                                   /* one case in so many, 0 or 1: each */
     bool all;                            /* every crossing, not a sample */
     uint8_t *slot_end[N_SLOTS];
     size_t slot_used[N_SLOTS]; /* bytes with the margin; 0: not yet taken */
