@@ -182,13 +182,17 @@ static bool get_row(uint8_t *code, const uint8_t *line, size_t high, enum encodi
     return good;
 }
 
-/* A whole span of the body's encodings straight from the values, four at a time: the same bytes as
- * put_row gives, several times faster. Adding one to each byte must not carry into the next, so
+/* A whole span of the most used encodings straight from the values, four at a time: the same bytes
+ * as put_row gives, several times faster. Adding one to each byte must not carry into the next, so
  * the top bits are added without. */
 static bool put_whole(uint8_t *line, enum encoding e, size_t r, const int8_t *v)
 {
     const uint32_t ones = 0x01010101, tops = ones << 7;
     uint32_t code[8], w = 0;
+    if (e == ENC_I8) {
+        set_dword(line + 4 * r, dword((const uint8_t *)v) ^ 0x80808080);
+        return true;
+    }
     if (e == ENC_B1) {
         for (size_t f = 0; f < 8; f++) {
             uint32_t x = dword((const uint8_t *)v + 4 * f);

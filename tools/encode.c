@@ -210,16 +210,20 @@ static bool pack_floats(struct packing *k, uint64_t block, size_t n_rows, struct
     for (size_t r = 0; r < n_rows; r++) {
         const float *v = room->rows.values + r * n;
         int8_t *q = room->packed + r * n;
-        if (!floats_finite(v, n))
+        float scale = 0;
+        if (p->encoding != ENC_I8 && !floats_finite(v, n))
             return not_finite(k->path, k->t, block * BLOCK_ROWS + r, err);
         if (k->t->absmean) {
             quantize_absmean(q, v, n, p->level, worst);
         } else if (p->encoding == ENC_I8) {
-            k->row_scales[block * BLOCK_ROWS + r] = quantize_run(q, v, n, q_max, false, worst);
+            scale = quantize_run(q, v, n, q_max, false, worst);
+            k->row_scales[block * BLOCK_ROWS + r] = scale;
+            if (!isfinite(scale))
+                return not_finite(k->path, k->t, block * BLOCK_ROWS + r, err);
         }
         for (size_t c = 0, g = 0; c < n && p->scale == SCALE_GROUP; c += RUN, g++) {
             size_t n_run = n - c < RUN ? n - c : RUN;
-            float scale = quantize_run(q + c, v + c, n_run, q_max, true, worst);
+            scale = quantize_run(q + c, v + c, n_run, q_max, true, worst);
             room->scales[r * n_groups + g] = f32_to_f16(scale);
         }
     }

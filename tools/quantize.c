@@ -33,8 +33,7 @@ void floats_from_f16(float *to, const uint8_t *from, size_t n)
         uint32_t bits[RUN];
         float value[RUN];
         int n_special = 0;
-        for (size_t k = 0; k < n_run; k++)
-            half[k] = load_u16(from + 2 * (i + k));
+        memcpy(half, from + 2 * i, n_run * sizeof *half); /* little-endian, as we are */
         for (size_t k = 0; k < RUN; k++) {
             bits[k] = (uint32_t)(half[k] & 0x7fff) << 13;
             n_special += (half[k] & 0x7c00) == 0x7c00;
@@ -65,17 +64,22 @@ bool floats_finite(const float *values, size_t n)
     return sum == 0;
 }
 
+/* Magnitudes are in the order of their bits, with infinity and NANs above all others. */
 float floats_most(const float *values, size_t n)
 {
-    float lanes[RUN] = {0}, most = 0;
+    int32_t lanes[RUN] = {0}, bits = 0;
     for (size_t i = 0; i < n; i += RUN) {
-        float v[RUN] = {0};
+        int32_t v[RUN] = {0};
         memcpy(v, values + i, run_at(i, n) * sizeof *v);
-        for (size_t k = 0; k < RUN; k++)
-            lanes[k] = fabsf(v[k]) > lanes[k] ? fabsf(v[k]) : lanes[k];
+        for (size_t k = 0; k < RUN; k++) {
+            int32_t m = v[k] & 0x7fffffff;
+            lanes[k] = m > lanes[k] ? m : lanes[k];
+        }
     }
     for (size_t k = 0; k < RUN; k++)
-        most = lanes[k] > most ? lanes[k] : most;
+        bits = lanes[k] > bits ? lanes[k] : bits;
+    float most;
+    memcpy(&most, &bits, sizeof most);
     return most;
 }
 

@@ -10,7 +10,8 @@ void floats_from_f16(float *to, const uint8_t *from, size_t n);
 void floats_from_bf16(float *to, const uint8_t *from, size_t n);
 
 bool floats_finite(const float *values, size_t n);
-float floats_most(const float *values, size_t n); /* the largest magnitude */
+/* The largest magnitude; infinite or NAN where a value is. */
+float floats_most(const float *values, size_t n);
 
 /* to[k] = half_even(values[k] * inverse) within -q_max..q_max. Returns the largest of |values[k] -
  * to[k] * scale|. */
