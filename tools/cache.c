@@ -297,11 +297,16 @@ static void sweep(const char *dir)
 static bool convert(const char *source, const char *to, bool quiet, bool temporary,
                     struct bitnet_error *err)
 {
-    struct import_job j = {.in = source, .out = to, .quiet = quiet, .encode.head = ENC_I8};
-    if (!quiet)
-        fprintf(stderr, "bitnet: %s: converting %s %s\n", source,
-                temporary ? "for this run into" : "once, into", to);
-    return import_model(&j, err);
+    size_t room = strlen(to) + 64;
+    char *note = malloc(room);
+    if (!note)
+        return fail(err, BITNET_FAILED, "%s: out of memory", source);
+    snprintf(note, room, "converting %s %s", temporary ? "for this run into" : "once, into", to);
+    struct import_job j = {.in = source, .out = to, .quiet = quiet, .note = note,
+                           .encode.head = ENC_I8};
+    bool ok = import_model(&j, err);
+    free(note);
+    return ok;
 }
 
 static bool open_cached(struct cached *c, const char *source, bool quiet, struct bitnet_error *err)

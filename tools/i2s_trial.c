@@ -62,6 +62,7 @@ static bool layout_loss(const struct import_job *j, bitnet_engine *e, const char
     struct import_job trial = *j;
     trial.out = path;
     trial.report = NULL;
+    trial.note = NULL;
     trial.import.i2s_layout = layout;
     bool ok = import_model(&trial, &none) && model_loss(e, path, loss, &none);
     remove(path);

@@ -154,6 +154,8 @@ static bool open_source(struct source *s, const struct import_job *j, char remar
     struct import_options o = j->import;
     if (!source_open(s, j->in, &o, err))
         return false;
+    if (j->note && !j->quiet)
+        fprintf(stderr, "bitnet: %s: %s\n", j->in, j->note);
     if (!s->likely_layout)
         return true;
     o.i2s_layout = s->likely_layout;

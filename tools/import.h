@@ -14,9 +14,10 @@ struct import_job {
     struct encode_options encode;
     bool head_given; /* by the user: a .bnp file's tables change only then */
     int n_threads;
-    bool quiet;   /* no progress bar */
-    FILE *report; /* NULL: none */
-    bool verbose; /* the report has a line for each tensor */
+    bool quiet;       /* no progress bar, no note */
+    const char *note; /* for stderr, as soon as j->in is known to be a model; NULL: none */
+    FILE *report;     /* NULL: none */
+    bool verbose;     /* the report has a line for each tensor */
 };
 
 bool import_model(const struct import_job *j, struct bitnet_error *err);
