@@ -119,6 +119,16 @@ static inline void made_text(struct made_gguf *g, const char *key, const char *t
     made_string(&made_kv(g, key)->value, text);
 }
 
+/* An array of n times the same count, as some files give it for every layer. */
+static inline void made_counts(struct made_gguf *g, const char *key, uint32_t v, uint64_t n)
+{
+    made_value_of(g, key, GGUF_ARRAY, "", 0);
+    struct buffer *b = &made_kv(g, key)->value;
+    buffer_add_u32(b, GGUF_U32), buffer_add_u64(b, n);
+    for (uint64_t i = 0; i < n; i++)
+        buffer_add_u32(b, v);
+}
+
 /* SentencePiece: three control tokens, 256 bytes, the letters and a few words. */
 static inline void made_vocab(struct made_gguf *g, uint32_t n)
 {

@@ -41,7 +41,7 @@ static void check_refused(const char *fault, const char *path, int code, const c
         fclose(f);
 }
 
-enum edit { TEXT, U32, F32, BOOL, DROP_KEY, KEY_KIND, TYPE, NE, DIMS, NAME, DROP, ADD, BYTE, CUT,
+enum edit { TEXT, U32, F32, BOOL, LAYERS, DROP_KEY, KEY_KIND, TYPE, NE, DIMS, NAME, DROP, ADD, BYTE, CUT,
             VERSION, SCALE_NAN, OFFSET };
 static const struct gguf_fault {
     enum edit edit;
@@ -92,6 +92,13 @@ static const struct gguf_fault {
     {TEXT, "llama.embedding_length", "x", 0, "no positive integer"},
     {U32, "llama.attention.head_count", "", 3, "cannot share"},
     {U32, "llama.attention.head_count_kv", "", 1, "the configuration wants 64 x 512"},
+    {LAYERS, "llama.attention.head_count", "\4\4\2", 3, "'llama.attention.head_count' is 4 in layer 0 but 2 in layer 2;"},
+    {LAYERS, "llama.attention.head_count_kv", "\2\1\1\2", 4, "'llama.attention.head_count_kv' is 2 in layer 0 but 1 in layer 1;"},
+    {LAYERS, "llama.feed_forward_length", "\100\120", 2, "'llama.feed_forward_length' is 64 in layer 0 but 80 in layer 1;"},
+    {LAYERS, "llama.attention.head_count", "\4\4", 3, "holds 2 numbers, wanted one for each of 3 layers"},
+    {LAYERS, "llama.attention.head_count", "\4\4", 1, "holds 2 numbers, wanted one for each of 1 layers"},
+    {LAYERS, "llama.attention.head_count", "", 1, "no positive integer"},
+    {LAYERS, "llama.block_count", "\1", 1, "no positive integer"},
     {U32, "llama.attention.value_length", "", 32, "differs from key_length"},
     {U32, "llama.rope.dimension_count", "", 63, "rope turns 63"},
     {F32, "llama.rope.freq_base", "", 0, "rope base"},
@@ -134,6 +141,16 @@ static const struct gguf_fault {
     {OFFSET, "blk.0.attn_q.weight", "", 1ull << 62, "multiple of 32"},
 };
 
+/* One count for each layer: the bytes of the text, in a network of `value` layers. */
+static void layer_counts(struct made_gguf *g, const struct gguf_fault *f)
+{
+    size_t n = strlen(f->text);
+    made_u32(g, "llama.block_count", (uint32_t)f->value);
+    made_counts(g, f->where, 0, n);
+    for (size_t i = 0; i < n; i++)
+        store_u32(made_kv(g, f->where)->value.data + 12 + 4 * i, (uint8_t)f->text[i]);
+}
+
 static void edit(struct made_gguf *g, const struct gguf_fault *f)
 {
     struct made_tensor *t = NULL;
@@ -146,6 +163,8 @@ static void edit(struct made_gguf *g, const struct gguf_fault *f)
         made_f32(g, f->where, (float)f->value);
     else if (f->edit == BOOL)
         made_value_of(g, f->where, GGUF_BOOL, &byte, 1);
+    else if (f->edit == LAYERS)
+        layer_counts(g, f);
     else if (f->edit == KEY_KIND)
         made_kv(g, f->where)->kind = (uint32_t)f->value;
     else if (f->edit == VERSION)

@@ -233,6 +233,48 @@ static void test_embedding_model(void)
     made_free(g);
 }
 
+/* Counts that a file gives for every layer, all equal, are one count. */
+static void test_layer_counts(void)
+{
+    struct made_weights w = {83, false, false, MADE_ONE, 0, 0};
+    uint64_t hash[32] = {0};
+    for (size_t arrays = 0; arrays < 2; arrays++) {
+        struct made_gguf *g = made_model("llama", 35, 0, &w);
+        struct bitnet_error err;
+        struct model_file f;
+        struct model m;
+        char name[64];
+        made_u32(g, "llama.block_count", 2);
+        made_floats(g, "blk.1.attn_norm.weight", 1, T_EMBD, 0);
+        made_floats(g, "blk.1.ffn_norm.weight", 1, T_EMBD, 0);
+        for (size_t i = 0; i < N_MADE_PARTS; i++) {
+            snprintf(name, sizeof name, "blk.1.%s.weight", made_parts[i].name);
+            made_matrix(g, name, made_parts[i].n_rows, made_parts[i].n_cols, 35, 0, &w);
+        }
+        if (arrays) {
+            made_counts(g, "llama.attention.head_count", T_HEADS, 2);
+            made_counts(g, "llama.attention.head_count_kv", T_KV_HEADS, 2);
+            made_counts(g, "llama.feed_forward_length", T_FF, 2);
+        }
+        made_write(g, in);
+        CHECK(convert(in, NULL, 0, 0, &err), "arrays %zu: %s", arrays, err.msg);
+        if (model_file_open(&f, out, &err)) {
+            bool ok = model_open(&m, &f.bnp, &err);
+            CHECK(ok && m.shape.n_layers == 2 && m.shape.n_heads == T_HEADS &&
+                      m.shape.n_kv_heads == T_KV_HEADS && m.shape.n_ff == T_FF,
+                  "arrays %zu: %s", arrays, err.msg);
+            for (size_t i = 0; i < f.bnp.n_tensors && i < 32; i++) {
+                CHECK(!arrays || hash[i] == f.bnp.tensors[i].hash, "%s", f.bnp.tensors[i].name);
+                hash[i] = f.bnp.tensors[i].hash;
+            }
+            if (ok)
+                model_close(&m);
+            model_file_close(&f);
+        }
+        made_free(g);
+    }
+}
+
 /* What no file says is told from the weights: the layout of I2_S. */
 static void test_guess(void)
 {
@@ -302,6 +344,7 @@ int main(void)
     test_companions();
     test_embedding_model();
     test_split();
+    test_layer_counts();
     test_guess();
     char command[96];
     snprintf(command, sizeof command, "rm -r %s", folder);

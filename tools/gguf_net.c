@@ -60,11 +60,18 @@ static bool count(struct reader *r, const char *tail, bool needed, uint64_t *out
         return !needed || wrong(r, tail, "is missing");
     if (gguf_get_u64(r->g, key, out))
         return *out > 0 || wrong(r, tail, "is 0");
-    if (!gguf_get_array(r->g, key, &a) || !gguf_item_i64(&a, 0, &first) || first < 1)
+    uint64_t n_layers = r->net->n_layers; /* read before any key that may be an array */
+    if (!n_layers || !gguf_get_array(r->g, key, &a) || !gguf_item_i64(&a, 0, &first) || first < 1)
         return wrong(r, tail, "is no positive integer");
+    if (a.n_items != n_layers)
+        return fail(r->err, BITNET_BAD, "%s: key '%s' holds %llu numbers, wanted one for each of "
+                    "%llu layers", r->g->path, key, (unsigned long long)a.n_items,
+                    (unsigned long long)n_layers);
     for (uint64_t i = 1; gguf_item_i64(&a, i, &v); i++)
         if (v != first)
-            return wrong(r, tail, "differs from layer to layer; that is not supported");
+            return fail(r->err, BITNET_BAD, "%s: key '%s' is %lld in layer 0 but %lld in layer "
+                        "%llu; layers of different shapes are not supported", r->g->path, key,
+                        (long long)first, (long long)v, (unsigned long long)i);
     *out = (uint64_t)first;
     return true;
 }
