@@ -35,6 +35,7 @@ void forward_lay_out(struct forward *f, struct arena *a, const struct model *m, 
                           .ff_stride = row_stride(s->n_ff), .vocab_stride = row_stride(s->n_vocab)};
     f->projector.act = o->act;
     f->projector.norm_eps = m->norm_eps;
+    f->projector.out_norm_eps = m->out_norm_eps;
     project_lay_out(&f->projector, a, n_threads, max_rows, max_cols);
     kv_lay_out(&f->kv, a, s, o->n_ctx, o->n_seqs, o->kv);
     rope_lay_out(&f->rope, a, &m->rope);

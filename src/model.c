@@ -58,9 +58,9 @@ static bool choice(struct reader *r, const char *key, const char *const *names, 
 static const char *const KNOWN_KEYS[] = {
     "arch.name",      "arch.n_layers",   "arch.n_embd",      "arch.n_ff",      "arch.n_heads",
     "arch.n_kv_heads", "arch.head_dim",  "arch.n_vocab",     "arch.n_ctx",     "arch.norm_eps",
-    "arch.ffn_act",   "arch.act",        "rope.base",        "rope.pairing",   "rope.n_rot",
-    "rope.scaling",   "rope.factor",     "rope.n_ctx_orig",  "rope.attn_factor",
-    "rope.beta_fast", "rope.beta_slow",  "pool",             "chat.template",
+    "arch.out_norm_eps", "arch.ffn_act", "arch.act",         "rope.base",      "rope.pairing",
+    "rope.n_rot",     "rope.scaling",    "rope.factor",      "rope.n_ctx_orig",
+    "rope.attn_factor", "rope.beta_fast", "rope.beta_slow",  "pool",           "chat.template",
 };
 
 static bool check_keys(struct reader *r)
@@ -140,14 +140,16 @@ static bool read_kinds(struct reader *r)
                                              BITNET_ACT_F32, BITNET_ACT_I4,     BITNET_ACT_SIGN};
     static const char *const POOLS[] = {"none", "last", NULL};
     int ffn = 0, act = 0, pool = 0;
-    double eps = -1;
+    double eps = -1, out_eps = 0;
     if (!choice(r, "arch.ffn_act", FFN_ACTS, -1, &ffn) ||
         !choice(r, "arch.act", ACTS, -1, &act) || !choice(r, "pool", POOLS, 0, &pool) ||
-        !optional_f64(r, "arch.norm_eps", 0, 1, &eps))
+        !optional_f64(r, "arch.norm_eps", 0, 1, &eps) ||
+        !optional_f64(r, "arch.out_norm_eps", 0, 1, &out_eps))
         return false;
     r->m->ffn_act = ffn == 0 ? FFN_RELU2 : FFN_SILU;
     r->m->act = ACT_OF[act];
     r->m->norm_eps = (float)eps;
+    r->m->out_norm_eps = (float)out_eps;
     r->m->pool_last = pool == 1;
     return true;
 }
@@ -201,7 +203,15 @@ static bool linear(struct reader *r, size_t layer, const char *suffix, size_t n_
     if (!vector(r, name, n_cols, true, &out->norm_in))
         return false;
     snprintf(name, sizeof name, "blk.%zu.%s.in_bias", layer, suffix);
-    return vector(r, name, n_cols, true, &out->in_bias);
+    if (!vector(r, name, n_cols, true, &out->in_bias))
+        return false;
+    snprintf(name, sizeof name, "blk.%zu.%s.out_scale", layer, suffix);
+    if (!vector(r, name, n_rows, true, &out->out_scale))
+        return false;
+    if (out->out_scale && r->m->out_norm_eps <= 0)
+        return fail(r->err, BITNET_BAD, "%s: tensor '%s' wants key 'arch.out_norm_eps' above 0",
+                    r->file->path, name);
+    return true;
 }
 
 static bool gain(struct reader *r, size_t layer, const char *suffix, size_t n, bool optional,

@@ -6,6 +6,7 @@
  *     arch.name        text   "bitnet-b1.58", "bitnet", "llama", "qwen3": for people
  *     arch.n_layers n_embd n_ff n_heads n_kv_heads head_dim n_vocab n_ctx     u64
  *     arch.norm_eps    f64
+ *     arch.out_norm_eps f64   [none]     of the norm that comes with every M.out_scale, below
  *     arch.ffn_act     text   "relu2" | "silu"
  *     arch.act         text   activations that weights meet: "i8" per token, "i8g32", "i8g128"
  *                             in groups, "f32", "i4" per token, "sign"
@@ -41,6 +42,9 @@
  * Any matrix M of a layer may have companions that change its input x or output y:
  *     M.norm_in  [1 x columns] f32   x is RMS-normed with this gain before M sees it
  *     M.in_bias  [1 x columns] f32   sum of in_bias[k] * x[k] is added to every y
+ *     M.out_scale [1 x rows] f32     y[r] is multiplied by out_scale[r], then all of y layer-normed
+ *                                    without gain or bias: (y - mean) / sqrt(variance + eps) with
+ *                                    eps = arch.out_norm_eps, which the file must then have
  */
 #ifndef BITNET_MODEL_H
 #define BITNET_MODEL_H
@@ -52,6 +56,7 @@
 struct linear {
     struct matrix w;
     const float *norm_in, *in_bias; /* [n_cols] or NULL */
+    const float *out_scale;         /* [n_rows] or NULL */
 };
 
 struct layer {
@@ -72,7 +77,7 @@ struct model {
     struct layer *layers; /* [n_layers] */
     struct matrix embd, head;
     const float *output_norm;
-    float norm_eps;
+    float norm_eps, out_norm_eps;
     enum { FFN_RELU2, FFN_SILU } ffn_act;
     enum bitnet_act act;
     bool pool_last;

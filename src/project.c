@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "kernels/expf.h"
+
 /* Of 16 rows each: some tens of KiB of weights, against 0.1 us for taking them. */
 enum { LEAST_BLOCKS = 4 };
 
@@ -183,12 +185,30 @@ static void multiply(struct projector *p, size_t n_tok, enum act_kind kind, uint
     pool_run_sized(p->pool, n_bytes * n_tok, multiply_share, &z);
 }
 
-static bool changes_input(const struct linear *l)
+static bool stands_alone(const struct linear *l)
 {
-    return l->norm_in || l->in_bias || l->w.scale_kind == SCALE_COLUMN;
+    return l->norm_in || l->in_bias || l->out_scale || l->w.scale_kind == SCALE_COLUMN;
 }
 
-/* A matrix with an input of its own: x is normed and scaled for it alone. */
+/* y = (z - mean) / sqrt(variance + eps), z = y * scale; sums in the order of kernels.h */
+static void scale_and_norm(float *y, const float *scale, size_t n, float eps)
+{
+    float sum[32] = {0}, square[32] = {0};
+    for (size_t r = 0; r < n; r++) {
+        y[r] *= scale[r];
+        sum[r % 32] += y[r];
+    }
+    float mean = fold_lanes(sum) / (float)n;
+    for (size_t r = 0; r < n; r++) {
+        y[r] -= mean;
+        square[r % 32] += y[r] * y[r];
+    }
+    float factor = rms_factor(fold_lanes(square), n, eps);
+    for (size_t r = 0; r < n; r++)
+        y[r] *= factor;
+}
+
+/* A matrix with companions: x is normed and scaled for it alone, and so is its output. */
 static void project_own(struct projector *p, const float *x, size_t x_stride, size_t n_tok,
                         const float *gain, const struct product *out)
 {
@@ -217,6 +237,8 @@ static void project_own(struct projector *p, const float *x, size_t x_stride, si
         for (size_t r = 0; r < l->w.n_rows; r++)
             out->y[t * out->y_stride + r] += bias;
     }
+    for (size_t t = 0; l->out_scale && t < n_tok; t++)
+        scale_and_norm(out->y + t * out->y_stride, l->out_scale, l->w.n_rows, p->out_norm_eps);
 }
 
 void project(struct projector *p, const float *x, size_t x_stride, size_t n_tok, const float *gain,
@@ -224,7 +246,7 @@ void project(struct projector *p, const float *x, size_t x_stride, size_t n_tok,
 {
     bool shared = true;
     for (size_t i = 0; i < n_out; i++)
-        shared = shared && !changes_input(out[i].linear);
+        shared = shared && !stands_alone(out[i].linear);
     if (!shared) {
         for (size_t i = 0; i < n_out; i++)
             project_own(p, x, x_stride, n_tok, gain, &out[i]);

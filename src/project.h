@@ -11,13 +11,13 @@ struct projector {
     const struct kernels *kernels;
     struct pool *pool;
     enum bitnet_act act;
-    float norm_eps;
+    float norm_eps, out_norm_eps;
     size_t max_tok, max_cols; /* rows and columns of the buffers below */
     int8_t *q;
     int32_t *sum32;
     float *scale;
     float *f;          /* what ACT_F32 multiplies; room for a residual or a normed x */
-    float *own;        /* input of a matrix that norms or scales for itself alone */
+    float *own;        /* input of a matrix with companions of its own */
     uint8_t *scratch;  /* [n_threads][matmul_scratch_bytes(max_cols)] */
 };
 

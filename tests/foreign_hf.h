@@ -18,7 +18,8 @@ static const char made_config[] =
 static const char made_bitnet[] =
     ", \"quantization_config\": {\"quant_method\": \"bitnet\", \"linear_class\": \"autobitlinear\"}";
 
-enum made_form { MADE_PACKED, MADE_F32, MADE_F16, MADE_BF16, MADE_MASTER, MADE_SIGNS };
+enum made_form { MADE_PACKED, MADE_F32, MADE_F16, MADE_BF16, MADE_MASTER, MADE_SIGNS, MADE_ONEBIT,
+                 MADE_ONEBIT_MASTER };
 
 /* Tensors of one safetensors file: header entries and data grow side by side. */
 struct made_st {
@@ -70,11 +71,66 @@ static inline float made_master(const struct made_weights *w, size_t r, size_t k
     return (float)made_value(w, r, k) * 0.06f + (float)wiggle * 0.0005f;
 }
 
+/* Of OneBit layers every matrix has weights and vectors of its own, by its name. All exactly f16. */
+static inline struct made_weights made_own(const struct made_weights *w, const char *name)
+{
+    struct made_weights own = *w;
+    for (size_t i = 0; name[i]; i++)
+        own.seed += (uint32_t)(i + 1) * (uint8_t)name[i];
+    return own;
+}
+
+static inline float made_input_factor(const struct made_weights *own, size_t k)
+{
+    float v = 0.25f + (float)((k * 7 + own->seed) % 61) / 64;
+    return (k + own->seed) % 11 ? v : -v;
+}
+
+/* So small that the epsilon of the norm that follows counts. */
+static inline float made_weight_scale(const struct made_weights *own, size_t r)
+{
+    float v = (float)(32 + (r * 5 + own->seed) % 53) / 65536;
+    return (r + own->seed) % 13 ? v : -v;
+}
+
+static inline void made_onebit(struct made_st *s, const char *name, size_t n_rows, size_t n_cols,
+                               bool packed, const struct made_weights *w)
+{
+    char full[160];
+    const struct made_weights own = made_own(w, name);
+    snprintf(full, sizeof full, "%s.weight", name);
+    if (packed)
+        made_entry(s, full, "I8", n_rows, n_cols / 8, n_rows * n_cols / 8);
+    else
+        made_entry(s, full, "F16", n_rows, n_cols, n_rows * n_cols * 2);
+    for (size_t i = 0; packed && i < n_rows * n_cols; i += 8) {
+        uint8_t byte = 0;
+        for (size_t j = 0; j < 8; j++)
+            byte |= (uint8_t)((made_value(&own, i / n_cols, i % n_cols + j) < 0) << j);
+        buffer_add(&s->data, &byte, 1);
+    }
+    for (size_t i = 0; !packed && i < n_rows * n_cols; i++)
+        made_f16(&s->data, (float)made_value(&own, i / n_cols, i % n_cols) *
+                               (0.25f + (float)(i % 5)));
+    snprintf(full, sizeof full, "%s.input_factor", name);
+    made_entry(s, full, "F16", 0, n_cols, 2 * n_cols);
+    for (size_t k = 0; k < n_cols; k++)
+        made_f16(&s->data, made_input_factor(&own, k));
+    snprintf(full, sizeof full, "%s.weight_scale", name);
+    made_entry(s, full, "F16", 0, n_rows, 2 * n_rows);
+    for (size_t r = 0; r < n_rows; r++)
+        made_f16(&s->data, made_weight_scale(&own, r));
+}
+
 static inline void made_hf_matrix(struct made_st *s, const char *name, size_t n_rows,
                                   size_t n_cols, enum made_form form,
                                   const struct made_weights *w)
 {
     char full[160];
+    if (form >= MADE_ONEBIT) {
+        made_onebit(s, name, n_rows, n_cols, form == MADE_ONEBIT, w);
+        return;
+    }
     snprintf(full, sizeof full, "%s.weight", name);
     if (form == MADE_PACKED) {
         size_t planes = (n_rows + 3) / 4;

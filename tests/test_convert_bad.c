@@ -309,6 +309,18 @@ static const struct hf_fault {
     {"model.safetensors", "{\"model", "{model", "model.safetensors: line 1"},
 };
 
+/* The same with OneBit layers. */
+static const struct hf_fault ONEBIT_FAULTS[] = {
+    {"model.safetensors", "q_proj.weight_scale", "q_proj.weight_scole", "q_proj.weight' is a OneBit layer, but '.weight_scale' beside it is missing"},
+    {"model.safetensors", "v_proj.input_factor", "v_proj.input_foctor", "v_proj.weight' is I8, wanted U8, F32"},
+    {"model.safetensors", "[256,64]", "[512,32]", "q_proj.weight' (OneBit, packed) is 512 x 32 bytes, the configuration wants 256 x 512 / 8"},
+    {"model.safetensors", "[256,64]", "[16384]", "q_proj.weight' (OneBit, packed) is 16384 x 1 bytes"},
+    {"model.safetensors", "k_proj.weight_scale\":{\"dtype\":\"F16\",\"shape\":[128]", "k_proj.weight_scale\":{\"dtype\":\"F16\",\"shape\":[2,64]", "k_proj.weight_scale' is 2 x 64, the configuration wants 1 x 128"},
+    {"model.safetensors", "up_proj.input_factor\":{\"dtype\":\"F16\",\"shape\":[512]", "up_proj.input_factor\":{\"dtype\":\"F16\",\"shape\":[2,256]", "up_proj.input_factor' is 2 x 256, wanted a vector of 512"},
+    {"model.safetensors", "up_proj.input_factor\":{\"dtype\":\"F16\"", "up_proj.input_factor\":{\"dtype\":\"I16\"", "dtype I16 is unknown"},
+    {"config.json", "silu", "gelu", "'hidden_act' is gelu"},
+};
+
 static void replace(const char *path, const struct hf_fault *f)
 {
     static uint8_t bytes[4 << 20];
@@ -330,20 +342,35 @@ static void replace(const char *path, const struct hf_fault *f)
     buffer_free(&b);
 }
 
+/* The folder with the fault put in. */
+static void check_fault(const struct hf_fault *f)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/%s", in, f->file);
+    if (f->find)
+        replace(path, f);
+    else
+        CHECK(remove(path) == 0, "%s", path);
+    check_refused(f->put ? f->put : f->file, in, BITNET_BAD, f->says);
+}
+
+static void test_onebit(void)
+{
+    struct made_weights w = {5, true, false, MADE_ONE, 0, 0};
+    for (size_t i = 0; i < sizeof ONEBIT_FAULTS / sizeof *ONEBIT_FAULTS; i++) {
+        made_folder(in, "BitLlamaForCausalLMInf", "silu", "", MADE_ONEBIT, false, &w);
+        check_fault(&ONEBIT_FAULTS[i]);
+    }
+}
+
 static void test_hf(void)
 {
     struct made_weights w = {4, false, false, MADE_ONE, 0, 0};
     char path[160];
     snprintf(in, sizeof in, "%s/model", folder);
     for (size_t i = 0; i < sizeof HF_FAULTS / sizeof *HF_FAULTS; i++) {
-        const struct hf_fault *f = &HF_FAULTS[i];
         made_folder(in, "BitNetForCausalLM", "relu2", made_bitnet, MADE_PACKED, true, &w);
-        snprintf(path, sizeof path, "%s/%s", in, f->file);
-        if (f->find)
-            replace(path, f);
-        else
-            CHECK(remove(path) == 0, "%s", path);
-        check_refused(f->put ? f->put : f->file, in, BITNET_BAD, f->says);
+        check_fault(&HF_FAULTS[i]);
     }
     /* The weights' file, byte by byte where it matters. */
     static const struct {
@@ -389,6 +416,7 @@ int main(void)
     snprintf(in, sizeof in, "%s/nothing", folder);
     check_refused("no file", in, BITNET_FAILED, "cannot open");
     test_hf();
+    test_onebit();
     char command[96];
     snprintf(command, sizeof command, "rm -r %s", folder);
     CHECK(system(command) == 0, "%s", command);

@@ -1,6 +1,10 @@
 /* hf.c: the tensors of a Hugging Face folder. A packed matrix keeps four row planes in one byte:
  *
- *     byte[o mod R][k] >> 2 * (o div R) & 3 = t + 1        R = ceil(rows / 4), 3 is invalid */
+ *     byte[o mod R][k] >> 2 * (o div R) & 3 = t + 1        R = ceil(rows / 4), 3 is invalid
+ *
+ * and a OneBit matrix eight columns of one row:
+ *
+ *     byte[o][k div 8] >> k mod 8 & 1                      0 is +1, 1 is -1 */
 #include "tools/hf.h"
 
 #include <math.h>
@@ -17,6 +21,7 @@
 enum form {
     FORM_FLOATS, /* F32, F16, BF16 */
     FORM_PACKED, /* U8, four rows a byte, one scale */
+    FORM_BITS,   /* I8 or U8, eight columns a byte, lowest bit first, 0 is +1; OneBit */
     FORM_SIGNS,  /* floats of which the sign counts, with column scales or one */
     FORM_SPREAD, /* one float that stands for every column */
 };
@@ -78,13 +83,13 @@ static float *load_floats(struct safetensor *st, struct bitnet_error *err)
     return floats;
 }
 
-/* The tensor called like t's origin, with ".weight" replaced by suffix. */
+/* The tensor called like t's origin, with what follows the last dot replaced. */
 static struct safetensor *sibling(const struct hf *h, const struct source_tensor *t,
                                   const char *suffix)
 {
     char name[224];
-    size_t n = strlen(t->origin) - strlen(".weight");
-    snprintf(name, sizeof name, "%.*s%s", (int)n, t->origin, suffix);
+    const char *dot = strrchr(t->origin, '.');
+    snprintf(name, sizeof name, "%.*s%s", (int)(dot - t->origin), t->origin, suffix);
     return safetensors_find(&h->st, name);
 }
 
@@ -110,9 +115,6 @@ static bool take_packed(struct source *s, struct source_tensor *t, struct hf_ten
     struct hf *h = s->impl;
     const struct safetensor *st = x->st;
     uint64_t planes = (t->n_rows + 3) / 4;
-    if (sibling(h, t, ".input_factor"))
-        return fail(err, BITNET_BAD, "%s: tensor '%s' is a OneBit layer, which normalizes its "
-                    "output; that is not supported", s->path, t->origin);
     if (st->n_dims != 2 || st->shape[0] != planes || st->shape[1] != t->n_cols)
         return fail(err, BITNET_BAD, "%s: tensor '%s' (packed U8) is %llu x %llu, the "
                     "configuration wants %llu x %llu", s->path, t->origin,
@@ -162,11 +164,45 @@ static bool take_signs(struct source *s, struct source_tensor *t, struct hf_tens
     return true;
 }
 
+/* OneBit: y = layernorm((sign(W) (x * input_factor)) * weight_scale), packed or as masters. The
+ * second vector becomes the companion out_scale. */
+static bool take_onebit(struct source *s, struct source_tensor *t, struct hf_tensor *x,
+                        struct safetensor *factor, struct bitnet_error *err)
+{
+    static const double torch_eps = 1e-5; /* what torch.nn.LayerNorm takes unless told */
+    const struct safetensor *st = x->st;
+    bool packed = !is_float(st->dtype);
+    if (!packed && !source_shape(s, t, st->shape[0], st->shape[1], err))
+        return false;
+    if (packed && (st->n_dims != 2 || st->shape[0] != t->n_rows || t->n_cols % 8 ||
+                   st->shape[1] != t->n_cols / 8))
+        return fail(err, BITNET_BAD, "%s: tensor '%s' (OneBit, packed) is %llu x %llu bytes, the "
+                    "configuration wants %llu x %llu / 8", s->path, t->origin,
+                    (unsigned long long)st->shape[0], (unsigned long long)st->shape[1],
+                    (unsigned long long)t->n_rows, (unsigned long long)t->n_cols);
+    if (factor->n_dims != 1 || factor->shape[0] != t->n_cols)
+        return fail(err, BITNET_BAD, "%s: tensor '%s' is %llu x %llu, wanted a vector of %llu",
+                    s->path, factor->name, (unsigned long long)factor->shape[0],
+                    (unsigned long long)factor->shape[1], (unsigned long long)t->n_cols);
+    if (!sibling(s->impl, t, ".weight_scale"))
+        return fail(err, BITNET_BAD, "%s: tensor '%s' is a OneBit layer, but '.weight_scale' beside "
+                    "it is missing", s->path, t->origin);
+    t->column = x->column = load_floats(factor, err);
+    x->form = packed ? FORM_BITS : FORM_SIGNS;
+    x->scale = 1;
+    t->coded = t->one_scale = true;
+    t->from = packed ? "packed signs" : "signs with scales";
+    s->net.out_norm_eps = torch_eps;
+    return x->column != NULL;
+}
+
 static bool take_body(struct source *s, struct source_tensor *t, struct hf_tensor *x,
                       struct bitnet_error *err)
 {
     struct hf *h = s->impl;
-    struct safetensor *wscale = sibling(h, t, ".wscale");
+    struct safetensor *wscale = sibling(h, t, ".wscale"), *factor = sibling(h, t, ".input_factor");
+    if (factor)
+        return take_onebit(s, t, x, factor, err);
     if (x->st->dtype == DTYPE_U8)
         return take_packed(s, t, x, err);
     if (!source_shape(s, t, x->st->shape[0], x->st->shape[1], err))
@@ -191,16 +227,26 @@ static bool take_gain(struct source *s, struct source_tensor *t, struct hf_tenso
     return source_shape(s, t, flat ? 1 : st->shape[0], flat ? n : st->shape[1], err);
 }
 
+/* Beside BitNet's packed weights stands a weight_scale too: one number, which take_packed reads. */
+static bool is_bitnet_scale(const struct hf *h, const struct source_tensor *t)
+{
+    return strcmp(strrchr(t->origin, '.'), ".weight_scale") == 0 && !sibling(h, t, ".input_factor");
+}
+
 static bool locate(struct source *s, struct source_tensor *t, bool *found, struct bitnet_error *err)
 {
     struct hf *h = s->impl;
     struct safetensor *st = safetensors_find(&h->st, t->origin);
     if (!st)
         return true;
+    if (is_bitnet_scale(h, t))
+        return true;
     st->used = true;
     if (h->config.tied && strcmp(t->name, "output") == 0)
         return true;
-    bool packed = t->role == ROLE_BODY && st->dtype == DTYPE_U8;
+    bool packed = t->role == ROLE_BODY &&
+                  (st->dtype == DTYPE_U8 ||
+                   (st->dtype == DTYPE_I8 && sibling(h, t, ".input_factor")));
     if (!packed && !is_float(st->dtype))
         return fail(err, BITNET_BAD, "%s: tensor '%s' is %s, wanted %sF32, F16 or BF16", s->path,
                     t->origin, dtype_name(st->dtype), t->role == ROLE_BODY ? "U8, " : "");
@@ -249,6 +295,19 @@ static bool read_packed(const struct source *s, const struct source_tensor *t,
     return true;
 }
 
+static bool read_bits(const struct source_tensor *t, const struct hf_tensor *x, uint64_t row,
+                      size_t n_rows, struct rows *to, struct bitnet_error *err)
+{
+    size_t n = n_rows * (size_t)t->n_cols, row_bytes = t->n_cols / 8;
+    if (!infile_read(x->st->file, x->st->off + row * row_bytes, to->raw, n / 8, err))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        to->codes[i] = to->raw[i / 8] >> i % 8 & 1 ? -1 : 1;
+    for (size_t r = 0; r < n_rows; r++)
+        to->scales[r] = x->scale;
+    return true;
+}
+
 static bool read_rows(const struct source *s, const struct source_tensor *t, uint64_t row,
                       size_t n_rows, struct rows *to, struct bitnet_error *err)
 {
@@ -256,6 +315,8 @@ static bool read_rows(const struct source *s, const struct source_tensor *t, uin
     const struct hf_tensor *x = &h->tensors[t->index];
     if (x->form == FORM_PACKED)
         return read_packed(s, t, x, row, n_rows, to, err);
+    if (x->form == FORM_BITS)
+        return read_bits(t, x, row, n_rows, to, err);
     size_t n = n_rows * (size_t)t->n_cols, item = dtype_bytes(x->st->dtype);
     if (x->form == FORM_SPREAD)
         n = 1;

@@ -20,6 +20,8 @@ static const struct family {
     {"BitNetForCausalLM", "bitnet-b1.58", true},
     {"BitnetForCausalLM", "bitnet-b1.58", true},
     {"LlamaForCausalLM", "llama", false},
+    {"BitLlamaForCausalLM", "llama", false}, /* OneBit: masters, and packed for inference */
+    {"BitLlamaForCausalLMInf", "llama", false},
     {"Qwen3ForCausalLM", "qwen3", false},
     {"Qwen3Model", "qwen3", false},
 };
@@ -64,7 +66,8 @@ static bool read_family(struct reader *r, struct hf_config *c)
         }
     }
     return fail(r->err, BITNET_BAD, "%s: model class is %.60s, wanted BitNetForCausalLM, "
-                "LlamaForCausalLM, Qwen3ForCausalLM or Qwen3Model", r->path, name ? name : "missing");
+                "LlamaForCausalLM, BitLlamaForCausalLM(Inf), Qwen3ForCausalLM or Qwen3Model", r->path,
+                name ? name : "missing");
 }
 
 static bool read_shape(struct reader *r)

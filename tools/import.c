@@ -53,6 +53,8 @@ static void write_meta(struct bnp_writer *w, const struct source *s, const char 
     bnp_writer_u64(w, "arch.n_vocab", n->n_vocab);
     bnp_writer_u64(w, "arch.n_ctx", n->n_ctx);
     bnp_writer_f64(w, "arch.norm_eps", n->norm_eps);
+    if (n->out_norm_eps > 0)
+        bnp_writer_f64(w, "arch.out_norm_eps", n->out_norm_eps);
     bnp_writer_text(w, "arch.ffn_act", n->ffn_act);
     bnp_writer_text(w, "arch.act", act);
     write_rope(w, n);

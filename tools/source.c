@@ -44,12 +44,14 @@ static const struct part LAYER_PARTS[] = {
     {"ffn_down", {"mlp.down_proj"}, ROLE_BODY, DIM_EMBD, DIM_FF, false},
 };
 
-/* Vectors that may accompany a matrix of the body: over its columns. */
+/* Vectors that may accompany a matrix of the body: over its columns or its rows. */
 static const struct companion {
     const char *name, *gguf, *hf;
+    bool over_rows;
 } COMPANIONS[] = {
-    {".norm_in", "_norm_in.weight", ".norm.weight"},
-    {".in_bias", NULL, ".wbias"},
+    {".norm_in", "_norm_in.weight", ".norm.weight", false},
+    {".in_bias", NULL, ".wbias", false},
+    {".out_scale", NULL, ".weight_scale", true},
 };
 enum { N_COMPANIONS = sizeof COMPANIONS / sizeof *COMPANIONS };
 
@@ -118,7 +120,7 @@ static bool try_companions(struct source *s, enum naming naming, const struct pa
         bool found = false;
         if (!suffix)
             continue;
-        t.n_cols = dim_of(&s->net, p->cols);
+        t.n_cols = dim_of(&s->net, c->over_rows ? p->rows : p->cols);
         snprintf(t.name, sizeof t.name, "blk.%d.%s%s", layer, p->name, c->name);
         snprintf(t.origin, sizeof t.origin, "%s%s", stem, suffix);
         if (!locate(s, &t, &found, err) || (found && !add(s, &t, err)))

@@ -11,7 +11,8 @@ struct net {
     const char *arch, *ffn_act, *act, *rope_pairing, *rope_scaling;
     uint64_t n_layers, n_embd, n_ff, n_heads, n_kv_heads, head_dim, n_vocab, n_ctx;
     uint64_t n_rot, n_ctx_orig; /* 0: the default */
-    double norm_eps, rope_base, rope_factor, rope_attn_factor, beta_fast, beta_slow;
+    double norm_eps, out_norm_eps; /* out_norm_eps 0: no matrix has an out_scale */
+    double rope_base, rope_factor, rope_attn_factor, beta_fast, beta_slow;
     bool pool_last;
     char name[128], chat_template[32], licence[64];
 };
