@@ -19,32 +19,27 @@
  * line, 4 lines * 4 * 15 = 240; high has a byte for each half, 4 * 2 * 31 = 248. Narrow: two bytes
  * too, int4 4 * 2 * 28 = 224, int2 and sign 16 * 2 * 4 = 128. A segment of four lines sums up to
  * 128 * 127 = 16256 in a row, so four of them fit 16 bits, sixteen bits go to 32 then. */
-#include <immintrin.h>
-#include <string.h>
-
-#include "kernels/runs.h"
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#include "kernels/avx2_rows.h"
 
 enum { PREFETCH = 4096 }; /* bytes ahead */
-enum { BATCH_TOKENS = 8, MAX_BLOCKS = 4, CUT_LINES = 16 };
+enum { BATCH_TOK = 8, MAX_BLOCKS = 4, CUT_LINES = 16 };
 
-/* One token: its tables. */
+/* One token: its tables, or (bit planes) the patterns of its bits. */
 struct token {
     const uint8_t *tables; /* [n_lines][2 nibbles][low, high][64]; narrow: [n_lines][2][64] */
-    const int32_t *start;  /* [n_runs] minus sum |q| */
-    const float *scale;    /* [n_runs] */
+    const int32_t *start;  /* [runs] minus sum |q|, planes: minus the sum of q */
+    const float *scale;    /* as act_scales */
 };
 
 /* As assembly, because gcc would reassociate the sums and run out of registers. */
-ALWAYS_INLINE __m256i add8(__m256i acc, __m256i x)
+INLINE __m256i add8(__m256i acc, __m256i x)
 {
     __asm__("vpaddb %1, %0, %0" : "+x"(acc) : "x"(x));
     return acc;
 }
 
 /* T of four activations: pair01 and pair23 hold q[0..3] in all words, lift minus the negatives. */
-ALWAYS_INLINE __m256i subset_sums(int16_t pair01, int16_t pair23, int32_t lift)
+INLINE __m256i subset_sums(int16_t pair01, int16_t pair23, int32_t lift)
 {
     const __m256i bits01 = _mm256_setr_epi16(0x000, 0x001, 0x100, 0x101, 0x000, 0x001, 0x100,
                                              0x101, 0x000, 0x001, 0x100, 0x101, 0x000, 0x001,
@@ -58,13 +53,13 @@ ALWAYS_INLINE __m256i subset_sums(int16_t pair01, int16_t pair23, int32_t lift)
 }
 
 /* Words of two tables -> bytes, one table per lane. */
-ALWAYS_INLINE __m256i join(__m256i a, __m256i b)
+INLINE __m256i join(__m256i a, __m256i b)
 {
     return _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xd8);
 }
 
 /* The tables of one line; returns sum of max(-q, 0), in parts. */
-ALWAYS_INLINE __m256i make_tables(uint8_t *table, const int8_t *q, bool wide)
+INLINE __m256i make_tables(uint8_t *table, const int8_t *q, bool wide)
 {
     /* column 4f+j comes fourth by fourth; the table of lane j wants its q[f] side by side */
     const __m256i sides = _mm256_broadcastsi128_si256(
@@ -96,29 +91,26 @@ ALWAYS_INLINE __m256i make_tables(uint8_t *table, const int8_t *q, bool wide)
     return lift;
 }
 
-/* Tables, starts and scales of token t, at `at`; returns the end. */
-static uint8_t *make_token(struct token *x, const struct matmul *m, const struct runs *u, size_t t,
+/* Tables and starts of token t, at `at`; returns the end. */
+static uint8_t *make_token(struct token *x, const struct matmul *m, const struct runs *r, size_t t,
                            uint8_t *at, bool wide)
 {
     const size_t line_bytes = wide ? 256 : 128;
     const int8_t *q = m->x->q + t * m->x->q_stride;
-    int32_t *start = (int32_t *)(at + u->n_lines * line_bytes);
-    float *scale = (float *)(start + u->n_runs);
-    *x = (struct token){at, start, scale};
-    for (size_t i = 0, line = 0; i < u->n_runs; i++) {
+    uint8_t *table = at;
+    int32_t *start = (int32_t *)(at + all_lines(r) * line_bytes);
+    *x = (struct token){at, start, act_scales(m->x, t)};
+    for (size_t i = 0; i < r->n; i++) {
         __m256i lift = _mm256_setzero_si256();
-        for (size_t end = line + u->run_lines; line < end && line < u->n_lines; line++)
-            lift = _mm256_add_epi32(lift,
-                                    make_tables(at + line * line_bytes, q + 32 * line, wide));
+        for (size_t n = run_lines(r, i); n > 0; n--, table += line_bytes, q += 32)
+            lift = _mm256_add_epi32(lift, make_tables(table, q, wide));
         __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(lift),
                                     _mm256_extracti128_si256(lift, 1));
         sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
         sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
-        start[i] = -(run_sum(m, u, t, i) + 2 * _mm_cvtsi128_si32(sum)); /* sum |q| */
-        scale[i] = run_scale(m, u, t, i);
+        start[i] = -(run_sum(r, m->x, t, i) + 2 * _mm_cvtsi128_si32(sum)); /* sum |q| */
     }
-    size_t n_bytes = u->n_lines * line_bytes + u->n_runs * 8;
-    return at + (n_bytes + 63) / 64 * 64;
+    return at + (all_lines(r) * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
 }
 
 /* A few lines of up to four blocks, cut into nibbles, for all tokens of a batch. */
@@ -126,7 +118,7 @@ struct nibbles {
     _Alignas(32) uint8_t even[CUT_LINES][2][MAX_BLOCKS][32], odd[CUT_LINES][2][MAX_BLOCKS][32];
 };
 
-ALWAYS_INLINE void cut_nibbles(struct nibbles *to, const uint8_t *const p[MAX_BLOCKS], size_t n,
+INLINE void cut_nibbles(struct nibbles *to, const uint8_t *const p[MAX_BLOCKS], size_t n,
                                int nb)
 {
     const __m256i nibble = _mm256_set1_epi8(15);
@@ -146,11 +138,6 @@ ALWAYS_INLINE void cut_nibbles(struct nibbles *to, const uint8_t *const p[MAX_BL
             }
 }
 
-ALWAYS_INLINE __m256i load(const uint8_t *p)
-{
-    return _mm256_load_si256((const __m256i *)p);
-}
-
 /* Sums of nb blocks in bytes: of the low tables, over both halves of a line, and of the high (or
  * only) tables, by half. */
 struct byte_sums {
@@ -160,7 +147,7 @@ struct byte_sums {
 /* Adds n lines times one token, from the nibbles w or, where w is NULL, straight from memory.
  * Loops over blocks have a fixed end and an `if`, so that both gcc and clang unroll them
  * completely and keep the sums in registers. */
-ALWAYS_INLINE void look_up(struct byte_sums *sum, const struct nibbles *w,
+INLINE void look_up(struct byte_sums *sum, const struct nibbles *w,
                            const uint8_t *p[MAX_BLOCKS], const uint8_t *table, size_t n, int nb,
                            bool wide)
 {
@@ -196,7 +183,7 @@ ALWAYS_INLINE void look_up(struct byte_sums *sum, const struct nibbles *w,
 }
 
 /* The bytes of block b as 16 sums of 16 bits, one for each row. */
-ALWAYS_INLINE __m256i by_rows(const struct byte_sums *sum, int b, bool wide)
+INLINE __m256i by_rows(const struct byte_sums *sum, int b, bool wide)
 {
     const __m256i weight = _mm256_set1_epi8(wide ? 16 : 1), zero = _mm256_setzero_si256();
     const __m256i *high = sum->high[b];
@@ -210,16 +197,13 @@ ALWAYS_INLINE __m256i by_rows(const struct byte_sums *sum, int b, bool wide)
                             _mm256_permute2x128_si256(r0, r8, 0x31));
 }
 
-/* What one token has of a few blocks: rows 0..7 and 8..15 of each. */
-struct totals {
-    __m256 acc[MAX_BLOCKS][2];
-    __m256i isum[MAX_BLOCKS][2];
-};
+/* Sums of runs: [block][token][half]. */
+typedef __m256i run_sums[MAX_BLOCKS][BATCH_TOK][2];
 
-/* isum += twice the sums of T over the segment's lines. */
-ALWAYS_INLINE void add_segment(struct totals *to, const struct nibbles *w,
-                               const uint8_t *p[MAX_BLOCKS], const uint8_t *table, size_t n,
-                               int nb, bool wide)
+/* isum += twice the sums of T over the segment's lines, for token t. */
+INLINE void add_segment(run_sums isum, size_t t, const struct nibbles *w,
+                        const uint8_t *p[MAX_BLOCKS], const uint8_t *table, size_t n, int nb,
+                        bool wide)
 {
     struct byte_sums sum;
 #pragma GCC unroll 4
@@ -232,109 +216,89 @@ ALWAYS_INLINE void add_segment(struct totals *to, const struct nibbles *w,
             const __m256i rows = by_rows(&sum, b, wide);
             const __m256i r0 = _mm256_cvtepu16_epi32(_mm256_castsi256_si128(rows));
             const __m256i r8 = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(rows, 1));
-            to->isum[b][0] = _mm256_add_epi32(to->isum[b][0], _mm256_slli_epi32(r0, 1));
-            to->isum[b][1] = _mm256_add_epi32(to->isum[b][1], _mm256_slli_epi32(r8, 1));
+            isum[b][t][0] = _mm256_add_epi32(isum[b][t][0], _mm256_slli_epi32(r0, 1));
+            isum[b][t][1] = _mm256_add_epi32(isum[b][t][1], _mm256_slli_epi32(r8, 1));
         }
 }
 
-/* The 16 scales of group g; every other group begins with a line of them, which *p stands at. */
-ALWAYS_INLINE void group_scale(__m256 d[2], const uint8_t **p, const uint8_t **scales, size_t g)
+/* nb blocks times the tile's tokens, x[0] being the first; bytes are flushed every `segment`
+ * lines. A token alone does not need its nibbles written down. */
+INLINE void table_tile(const struct tile *tile, const struct token *x, size_t segment, int nb,
+                       bool wide, bool alone)
 {
-    if (g % 2 == 0)
-        *scales = *p, *p += LINE_BYTES;
-    const __m128i *half = (const __m128i *)(*scales + 32 * (g % 2));
-    d[0] = _mm256_cvtph_ps(_mm_loadu_si128(half));
-    d[1] = _mm256_cvtph_ps(_mm_loadu_si128(half + 1));
-}
-
-/* acc += (float)(start + isum) * (d * a); isum is ready for the next run. */
-ALWAYS_INLINE void end_run(__m256 acc[2], __m256i isum[2], const __m256 d[2], int32_t start,
-                           float a)
-{
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; h++) {
-        const __m256 sum = _mm256_cvtepi32_ps(_mm256_add_epi32(isum[h], _mm256_set1_epi32(start)));
-        const __m256 scale = _mm256_mul_ps(d[h], _mm256_set1_ps(a));
-        acc[h] = _mm256_add_ps(acc[h], _mm256_mul_ps(sum, scale));
-        isum[h] = _mm256_setzero_si256();
-    }
-}
-
-/* y of block b and token t, given the sums of its runs. */
-ALWAYS_INLINE void finish(const struct matmul *m, size_t b, size_t t, const __m256 acc[2])
-{
-    const struct matrix *w = m->w;
-    for (size_t h = 0; h < 2; h++) {
-        const size_t row = b * BLOCK_ROWS + 8 * h;
-        __m256 scale = _mm256_set1_ps(w->scale_kind == SCALE_TENSOR ? w->scale[0] : 1.0f);
-        if (w->scale_kind == SCALE_ROW)
-            scale = _mm256_loadu_ps(w->scale + row);
-        scale = _mm256_mul_ps(scale, _mm256_set1_ps(token_scale(m, t)));
-        _mm256_storeu_ps(m->y + t * m->y_stride + row, _mm256_mul_ps(acc[h], scale));
-    }
-}
-
-/* nb blocks, a stride apart from `block` on, times nt tokens, x[0] being token t0; bytes are
- * flushed every `segment` lines. A token alone does not need its nibbles written down. */
-ALWAYS_INLINE void table_blocks(const struct matmul *m, const struct runs *u,
-                                const struct token *x, size_t t0, size_t nt, size_t block,
-                                size_t stride, size_t segment, int nb, bool wide, bool alone)
-{
-    const uint8_t *p[MAX_BLOCKS], *scales[MAX_BLOCKS];
-    __m256 d[MAX_BLOCKS][2];
-    struct totals totals[BATCH_TOKENS];
+    const struct runs r = *tile->r; /* a copy: no store of a vector can change it */
+    const size_t nt = alone ? 1 : tile->n_tok;
+    const size_t group_runs = (size_t)1 << r.group_log;
+    const uint8_t *block[MAX_BLOCKS], *p[MAX_BLOCKS];
+    __m256 total[MAX_BLOCKS][BATCH_TOK][2], d[MAX_BLOCKS][2];
+    run_sums isum;
     struct nibbles w;
-    memset(totals, 0, nt * sizeof *totals);
     for (int b = 0; b < nb; b++) {
-        scales[b] = p[b] = m->w->lines + (block + (size_t)b * stride) * u->block_bytes;
-        d[b][0] = d[b][1] = _mm256_set1_ps(1.0f);
+        block[b] = tile_lines(&tile[b]);
+        zero_floats(total[b], nt);
     }
-    size_t line = 0;
-    for (size_t run = 0; run < u->n_runs; run++) {
-        const size_t end = line + u->run_lines;
-        if (u->grouped && run % u->group_runs == 0)
-            for (int b = 0; b < nb; b++)
-                group_scale(d[b], &p[b], &scales[b], run / u->group_runs);
-        while (line < end && line < u->n_lines) {
-            size_t n = (end < u->n_lines ? end : u->n_lines) - line;
-            n = n < segment ? n : segment;
+    for (size_t i = 0; i < r.n; i++) {
+        const size_t at = run_offset(&r, i);
+        for (int b = 0; b < nb; b++) {
+            p[b] = block[b] + at;
+            if (i % group_runs == 0)
+                run_d(d[b], &r, block[b], i);
+        }
+        for (size_t t = 0; t < nt; t++) {
+            const __m256i start = _mm256_set1_epi32(x[t].start[i]);
+            UNROLL for (int b = 0; b < nb; b++) { isum[b][t][0] = isum[b][t][1] = start; }
+        }
+        size_t line = i * r.n_lines, end = line + run_lines(&r, i);
+        for (size_t n; line < end; line += n) {
             const size_t table = line * (wide ? 256 : 128);
+            n = end - line < segment ? end - line : segment;
             if (!alone)
                 cut_nibbles(&w, p, n, nb);
             for (size_t t = 0; t < nt; t++)
-                add_segment(&totals[t], alone ? NULL : &w, p, x[t].tables + table, n, nb, wide);
+                add_segment(isum, t, alone ? NULL : &w, p, x[t].tables + table, n, nb, wide);
             for (int b = 0; b < nb; b++)
                 p[b] += n * LINE_BYTES;
-            line += n;
         }
-        for (size_t t = 0; t < nt; t++)
-            for (int b = 0; b < nb; b++)
-                end_run(totals[t].acc[b], totals[t].isum[b], d[b], x[t].start[run],
-                        x[t].scale[run]);
+        for (size_t t = 0; t < nt; t++) {
+            const __m256 a = _mm256_set1_ps(x[t].scale[i >> r.act_log]);
+            UNROLL for (int b = 0; b < nb; b++) { end_run(total[b][t], isum[b][t], d[b], a); }
+        }
     }
-    for (size_t t = 0; t < nt; t++)
-        for (int b = 0; b < nb; b++)
-            finish(m, block + (size_t)b * stride, t0 + t, totals[t].acc[b]);
+    for (int b = 0; b < nb; b++)
+        store_tile(&tile[b], total[b]);
+}
+
+/* A block that is left over. */
+static void table_block(const struct tile *tile, const struct token *x, size_t segment)
+{
+    if (tile->m->x->kind == ACT_I8)
+        table_tile(tile, x, segment, 1, true, false);
+    else
+        table_tile(tile, x, segment, 1, false, false);
 }
 
 /* All tokens, a batch at a time. The blocks come in nb streams, each of which reads memory
  * straight on: that is faster than one. */
-ALWAYS_INLINE void by_tables(const struct matmul *m, size_t segment, int nb, bool wide, bool alone)
+INLINE void by_tables(const struct matmul *m, size_t segment, int nb, bool wide, bool alone)
 {
-    const struct runs u = runs_of(m);
+    const struct runs r = runs_of(m);
     const size_t part = (m->block_end - m->block_begin) / (size_t)nb;
-    struct token x[BATCH_TOKENS];
+    struct token x[BATCH_TOK];
+    struct tile tile[MAX_BLOCKS];
     for (size_t t0 = 0, nt; t0 < m->x->n_tok; t0 += nt) {
         uint8_t *at = m->scratch;
-        nt = m->x->n_tok - t0 < BATCH_TOKENS ? m->x->n_tok - t0 : BATCH_TOKENS;
-        if (alone)
-            nt = 1;
+        nt = m->x->n_tok - t0 < BATCH_TOK ? m->x->n_tok - t0 : BATCH_TOK;
         for (size_t t = 0; t < nt; t++)
-            at = make_token(&x[t], m, &u, t0 + t, at, wide);
-        for (size_t b = m->block_begin; b < m->block_begin + part; b++)
-            table_blocks(m, &u, x, t0, nt, b, part, segment, nb, wide, alone);
-        for (size_t b = m->block_begin + (size_t)nb * part; b < m->block_end; b++)
-            table_blocks(m, &u, x, t0, nt, b, 0, segment, 1, wide, alone);
+            at = make_token(&x[t], m, &r, t0 + t, at, wide);
+        for (size_t i = 0; i < part; i++) {
+            for (size_t b = 0; b < (size_t)nb; b++)
+                tile[b] = (struct tile){m, &r, m->block_begin + b * part + i, t0, nt};
+            table_tile(tile, x, segment, nb, wide, alone);
+        }
+        for (size_t b = m->block_begin + (size_t)nb * part; b < m->block_end; b++) {
+            tile[0] = (struct tile){m, &r, b, t0, nt};
+            table_block(tile, x, segment);
+        }
     }
 }
 
@@ -373,13 +337,7 @@ static void binary_i8(const struct matmul *m)
  * q = sum of 2^p * plane_p, the top plane counting -2^p. B1: sum = 2 * sum(code*q) - sum(q); T2:
  * sum(code*q) - sum(q), where one lookup of a nibble counts both bits of two codes by value.
  * range: in a byte B1 31 lines * 8 = 248, T2 20 lines * 12 = 240. */
-enum { PLANE_TOKENS = 2 }; /* T2 takes 32 bytes a column for each: half of scratch */
-
-struct plane_token {
-    const uint8_t *patterns; /* [n_lines][n_planes][64], bits where the line has its own */
-    const int32_t *start;    /* [n_runs] minus the sum of q */
-    const float *scale;
-};
+enum { PLANE_TOK = 2 }; /* T2 takes 32 bytes a column for each: half of scratch */
 
 /* The patterns of one line. B1: bit f of lane j's bytes is column 4f+j. T2: bits 2f and 2f+1 of
  * byte i of each dword are column 4f+i. */
@@ -413,28 +371,25 @@ static void make_patterns(uint8_t *to, const int8_t *q, int n_planes, bool terna
     }
 }
 
-static uint8_t *make_plane_token(struct plane_token *x, const struct matmul *m,
-                                 const struct runs *u, size_t t, uint8_t *at, int n_planes)
+/* Patterns, [n_lines][n_planes][64], and starts of token t, at `at`; returns the end. */
+static uint8_t *make_plane_token(struct token *x, const struct matmul *m, const struct runs *r,
+                                 size_t t, uint8_t *at, int n_planes)
 {
-    const bool ternary = m->w->encoding == ENC_T2;
     const int8_t *q = m->x->q + t * m->x->q_stride;
-    const size_t line_bytes = (size_t)n_planes * LINE_BYTES, line_cols = ternary ? 16 : 32;
-    int32_t *start = (int32_t *)(at + u->n_lines * line_bytes);
-    float *scale = (float *)(start + u->n_runs);
-    *x = (struct plane_token){at, start, scale};
-    for (size_t i = 0; i < u->n_lines; i++)
-        make_patterns(at + i * line_bytes, q + i * line_cols, n_planes, ternary);
-    for (size_t i = 0; i < u->n_runs; i++) {
-        start[i] = -run_sum(m, u, t, i);
-        scale[i] = run_scale(m, u, t, i);
-    }
-    size_t n_bytes = u->n_lines * line_bytes + u->n_runs * 8;
-    return at + (n_bytes + 63) / 64 * 64;
+    const size_t line_bytes = (size_t)n_planes * LINE_BYTES, n_lines = all_lines(r);
+    int32_t *start = (int32_t *)(at + n_lines * line_bytes);
+    *x = (struct token){at, start, act_scales(m->x, t)};
+    for (size_t i = 0; i < n_lines; i++)
+        make_patterns(at + i * line_bytes, q + i * r->line_cols, n_planes,
+                      m->w->encoding == ENC_T2);
+    for (size_t i = 0; i < r->n; i++)
+        start[i] = -run_sum(r, m->x, t, i);
+    return at + (n_lines * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
 }
 
 /* The bits that n lines share with a pattern, counted in bytes; the patterns lie n_planes lines
  * apart. */
-ALWAYS_INLINE void count_lines(__m256i count[2], const uint8_t *line, const uint8_t *pattern,
+INLINE void count_lines(__m256i count[2], const uint8_t *line, const uint8_t *pattern,
                                size_t n, size_t n_planes, __m256i table)
 {
     const __m256i nibble = _mm256_set1_epi8(15);
@@ -452,7 +407,7 @@ ALWAYS_INLINE void count_lines(__m256i count[2], const uint8_t *line, const uint
 }
 
 /* isum += n lines times one token, plane by plane. */
-static void add_planes(struct totals *to, const uint8_t *line, const uint8_t *patterns, size_t n,
+static void add_planes(__m256i isum[2], const uint8_t *line, const uint8_t *patterns, size_t n,
                        int n_planes, bool ternary)
 {
     const __m256i ones = _mm256_set1_epi8(1);
@@ -474,53 +429,51 @@ static void add_planes(struct totals *to, const uint8_t *line, const uint8_t *pa
         }
         for (int h = 0; h < 2; h++) {
             const __m256i part = _mm256_sll_epi32(r[h], _mm_cvtsi32_si128(p + !ternary));
-            to->isum[0][h] = p + 1 < n_planes ? _mm256_add_epi32(to->isum[0][h], part)
-                                              : _mm256_sub_epi32(to->isum[0][h], part);
+            isum[h] = p + 1 < n_planes ? _mm256_add_epi32(isum[h], part)
+                                       : _mm256_sub_epi32(isum[h], part);
         }
     }
 }
 
-static void plane_block(const struct matmul *m, const struct runs *u, const struct plane_token *x,
-                        size_t t0, size_t nt, size_t block, int n_planes)
+static void plane_block(const struct tile *tile, const struct token *x, int n_planes)
 {
-    const bool ternary = m->w->encoding == ENC_T2;
+    const bool ternary = tile->m->w->encoding == ENC_T2;
     const size_t segment = ternary ? 20 : 31, pattern_bytes = (size_t)n_planes * LINE_BYTES;
-    const uint8_t *p = m->w->lines + block * u->block_bytes, *scales = p;
-    __m256 d[2] = {_mm256_set1_ps(1.0f), _mm256_set1_ps(1.0f)};
-    struct totals totals[PLANE_TOKENS];
-    memset(totals, 0, sizeof totals);
-    size_t line = 0;
-    for (size_t run = 0; run < u->n_runs; run++) {
-        const size_t end = line + u->run_lines < u->n_lines ? line + u->run_lines : u->n_lines;
-        if (u->grouped && run % u->group_runs == 0)
-            group_scale(d, &p, &scales, run / u->group_runs);
-        while (line < end) {
-            const size_t n = end - line < segment ? end - line : segment;
-            for (size_t t = 0; t < nt; t++)
-                add_planes(&totals[t], p, x[t].patterns + line * pattern_bytes, n, n_planes,
-                           ternary);
-            p += n * LINE_BYTES;
-            line += n;
+    const struct runs *r = tile->r;
+    __m256 total[PLANE_TOK][2], d[2];
+    __m256i isum[PLANE_TOK][2];
+    zero_floats(total, tile->n_tok);
+    for (size_t i = 0; i < r->n; i++) {
+        const uint8_t *p = tile_lines(tile) + run_offset(r, i);
+        for (size_t t = 0; t < tile->n_tok; t++)
+            isum[t][0] = isum[t][1] = _mm256_set1_epi32(x[t].start[i]);
+        size_t line = i * r->n_lines, end = line + run_lines(r, i);
+        for (size_t n; line < end; line += n, p += n * LINE_BYTES) {
+            n = end - line < segment ? end - line : segment;
+            for (size_t t = 0; t < tile->n_tok; t++)
+                add_planes(isum[t], p, x[t].tables + line * pattern_bytes, n, n_planes, ternary);
         }
-        for (size_t t = 0; t < nt; t++)
-            end_run(totals[t].acc[0], totals[t].isum[0], d, x[t].start[run], x[t].scale[run]);
+        run_d(d, r, tile_lines(tile), i);
+        for (size_t t = 0; t < tile->n_tok; t++)
+            end_run(total[t], isum[t], d, run_a(tile, i, t));
     }
-    for (size_t t = 0; t < nt; t++)
-        finish(m, block, t0 + t, totals[t].acc[0]);
+    store_tile(tile, total);
 }
 
 static void bit_planes(const struct matmul *m)
 {
-    const struct runs u = runs_of(m);
+    const struct runs r = runs_of(m);
     const int n_planes = m->x->kind == ACT_I8 ? 8 : m->x->kind == ACT_I4 ? 4 : 2;
-    struct plane_token x[PLANE_TOKENS];
+    struct token x[PLANE_TOK];
     for (size_t t0 = 0, nt; t0 < m->x->n_tok; t0 += nt) {
         uint8_t *at = m->scratch;
-        nt = m->x->n_tok - t0 < PLANE_TOKENS ? m->x->n_tok - t0 : PLANE_TOKENS;
+        nt = m->x->n_tok - t0 < PLANE_TOK ? m->x->n_tok - t0 : PLANE_TOK;
         for (size_t t = 0; t < nt; t++)
-            at = make_plane_token(&x[t], m, &u, t0 + t, at, n_planes);
-        for (size_t b = m->block_begin; b < m->block_end; b++)
-            plane_block(m, &u, x, t0, nt, b, n_planes);
+            at = make_plane_token(&x[t], m, &r, t0 + t, at, n_planes);
+        for (size_t b = m->block_begin; b < m->block_end; b++) {
+            const struct tile tile = {m, &r, b, t0, nt};
+            plane_block(&tile, x, n_planes);
+        }
     }
 }
 

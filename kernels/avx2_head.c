@@ -8,247 +8,215 @@
  *          before widening, at most 32004. Sums start at minus offset * sum(q).
  *
  * Then madd by ones widens to int32, where |isum| <= 2^17 * 128 * 127 < 2^31. i6 and i4 sum one
- * group of 32 columns at a time. For few tokens two streams of blocks, one from each half of the
- * range, keep the memory busy; where blocks run out the last one is repeated, with the same bits.
+ * group of 32 columns at a time.
+ *
+ * Floats are the yardstick, and one way serves all encodings: some lines are turned into floats,
+ * which stay in L1 while each token meets them.
  */
-#include <immintrin.h>
-#include <string.h>
+#include "kernels/avx2_rows.h"
 
-#include "kernels/kernels.h"
-#include "kernels/unroll.h"
+enum {
+    TILE_TOK = 4,
+    FLOAT_TOK = 16, /* tokens that share the floats of FLOAT_COLS columns */
+    FLOAT_COLS = 128,
+};
 
-INLINE __m256i broadcast4(const int8_t *q)
-{
-    int32_t dword;
-    memcpy(&dword, q, sizeof dword);
-    return _mm256_set1_epi32(dword);
-}
-
-INLINE __m256i load(const uint8_t *p)
-{
-    return _mm256_loadu_si256((const __m256i *)p);
-}
-
-INLINE void prefetch(const uint8_t *line)
-{
-    _mm_prefetch((const char *)line + 8192, _MM_HINT_T1);
-    _mm_prefetch((const char *)line + 1536, _MM_HINT_T0);
-}
-
-/* The matrix's scale of 8 rows, h = 0 or 1. */
-INLINE __m256 matrix_scale(const struct matrix *w, size_t block, int h)
-{
-    switch (w->scale_kind) {
-    case SCALE_TENSOR: return _mm256_set1_ps(w->scale[0]);
-    case SCALE_ROW: return _mm256_loadu_ps(w->scale + block * BLOCK_ROWS + 8 * h);
-    default: return _mm256_set1_ps(1.0f);
-    }
-}
-
-/* Lines [first, first + n) of nb blocks times nt tokens, added to acc[block][half][token]. */
-INLINE void i8_lines(__m256i acc[2][2][4], const uint8_t *const *w, const int8_t *const *q,
-                     size_t first, size_t n, const int nb, const int nt)
+/* n lines of nb blocks times nt tokens: isum[block][token][half]. */
+INLINE void i8_tile(__m256i isum[2][TILE_TOK][2], const uint8_t *const lines[2], const int8_t *q,
+                    size_t q_stride, size_t n, const int nb, const int nt)
 {
     const __m256i ones = _mm256_set1_epi16(1), sign = _mm256_set1_epi8(-128);
-    for (size_t i = first; i < first + n; i++) {
+    __m256i acc[2][TILE_TOK][2];
+    UNROLL for (int i = 0; i < nb * nt; i++)
+    {
+        acc[i / nt][i % nt][0] = acc[i / nt][i % nt][1] = _mm256_setzero_si256();
+    }
+    for (size_t i = 0; i < n; i++) {
         UNROLL for (int b = 0; b < nb; b++)
         {
-            prefetch(w[b] + 64 * i);
-            UNROLL for (int h = 0; h < 2; h++)
+            prefetch(lines[b] + 64 * i);
+            UNROLL for (int s = 0; s < 2; s++)
             {
-                __m256i value = _mm256_xor_si256(load(w[b] + 64 * i + 32 * h), sign);
+                __m256i value = _mm256_xor_si256(load(lines[b] + 64 * i + 32 * s), sign);
                 __m256i abs = _mm256_abs_epi8(value); /* 128 stays 128, read as unsigned */
                 UNROLL for (int t = 0; t < nt; t++)
                 {
-                    __m256i dword = _mm256_sign_epi8(broadcast4(q[t] + 4 * i), value);
-                    __m256i pairs = _mm256_maddubs_epi16(abs, dword);
+                    __m256i dword = broadcast4(q + (size_t)t * q_stride + 4 * i);
+                    __m256i pairs = _mm256_maddubs_epi16(abs, _mm256_sign_epi8(dword, value));
                     __m256i sums = _mm256_madd_epi16(pairs, ones);
-                    acc[b][h][t] = _mm256_add_epi32(acc[b][h][t], sums);
+                    acc[b][t][s] = _mm256_add_epi32(acc[b][t][s], sums);
                 }
             }
         }
     }
+    UNROLL for (int i = 0; i < nb * nt; i++)
+    {
+        isum[i / nt][i % nt][0] = acc[i / nt][i % nt][0];
+        isum[i / nt][i % nt][1] = acc[i / nt][i % nt][1];
+    }
 }
 
-INLINE void i8_tile(const struct matmul *m, const size_t *block, size_t t0, const int nb,
-                    const int nt)
+INLINE void i8_blocks(const struct tile *tile, const int nb, const int nt)
 {
-    const struct activations *x = m->x;
-    size_t n_lines = (m->w->n_cols + 3) / 4;
-    size_t run_lines = x->group ? x->group / 4 : n_lines;
-    const uint8_t *w[2];
-    const int8_t *q[4];
-    __m256 total[2][2][4];
-    UNROLL for (int b = 0; b < nb; b++)
-    {
-        w[b] = m->w->lines + block[b] * n_lines * LINE_BYTES;
-        UNROLL for (int t = 0; t < nt; t++)
+    const struct runs *r = tile->r;
+    const struct activations *x = tile->m->x;
+    __m256 total[2][TILE_TOK][2];
+    zero_floats(total[0], 2 * TILE_TOK);
+    for (size_t i = 0; i < r->n; i++) {
+        const size_t at = run_offset(r, i);
+        const uint8_t *const lines[2] = {tile_lines(&tile[0]) + at, tile_lines(&tile[nb - 1]) + at};
+        const int8_t *q = x->q + tile->t0 * x->q_stride + i * r->cols;
+        const __m256 one[2] = {_mm256_set1_ps(1.0f), _mm256_set1_ps(1.0f)};
+        __m256i isum[2][TILE_TOK][2];
+        i8_tile(isum, lines, q, x->q_stride, run_lines(r, i), nb, nt);
+        UNROLL for (int j = 0; j < nb * nt; j++)
         {
-            total[b][0][t] = total[b][1][t] = _mm256_setzero_ps();
+            const int b = j % nb, t = j / nb;
+            end_run(total[b][t], isum[b][t], one, run_a(tile, i, (size_t)t));
         }
     }
-    UNROLL for (int t = 0; t < nt; t++) { q[t] = x->q + (t0 + (size_t)t) * x->q_stride; }
-    for (size_t first = 0, s = 0; first < n_lines; first += run_lines, s++) {
-        size_t n = n_lines - first < run_lines ? n_lines - first : run_lines;
-        __m256i acc[2][2][4];
-        UNROLL for (int i = 0; i < nb * 2; i++)
-        {
-            UNROLL for (int t = 0; t < nt; t++) { acc[i / 2][i % 2][t] = _mm256_setzero_si256(); }
-        }
-        i8_lines(acc, w, q, first, n, nb, nt);
-        UNROLL for (int t = 0; t < nt; t++)
-        {
-            __m256 a = _mm256_set1_ps(x->group ? x->scale[(t0 + (size_t)t) * x->n_groups + s] : 1);
-            UNROLL for (int i = 0; i < nb * 2; i++)
-            {
-                __m256 f = _mm256_mul_ps(_mm256_cvtepi32_ps(acc[i / 2][i % 2][t]), a);
-                total[i / 2][i % 2][t] = _mm256_add_ps(total[i / 2][i % 2][t], f);
-            }
-        }
+    for (int b = 0; b < nb; b++) { store_tile(&tile[b], total[b]); }
+}
+
+static void i8_pair(const struct tile tile[2])
+{
+    switch (tile->n_tok) {
+    case 1: i8_blocks(tile, 2, 1); return;
+    case 2: i8_blocks(tile, 2, 2); return;
     }
-    UNROLL for (int t = 0; t < nt; t++)
-    {
-        size_t token = t0 + (size_t)t;
-        __m256 a = _mm256_set1_ps(x->group ? 1.0f : x->scale[token]);
-        UNROLL for (int i = 0; i < nb * 2; i++)
-        {
-            __m256 scale = _mm256_mul_ps(matrix_scale(m->w, block[i / 2], i % 2), a);
-            float *y = m->y + token * m->y_stride + block[i / 2] * BLOCK_ROWS + 8 * (i % 2);
-            _mm256_storeu_ps(y, _mm256_mul_ps(total[i / 2][i % 2][t], scale));
-        }
+    for (int b = 0; b < 2; b++) { /* the sums of both would not fit the registers */
+        if (tile->n_tok == 3)
+            i8_blocks(&tile[b], 1, 3);
+        else
+            i8_blocks(&tile[b], 1, 4);
     }
 }
 
-/* Codes of columns 0..3 and 4..7 of 8 rows of line c = 0..3 of a group; for i6 with two more bits
- * out of the group's line of high ones, whose fields are 4 columns each. */
-INLINE void nibbles(__m256i code[2], const uint8_t *low, const uint8_t *high, const int c,
+/* Codes of columns 0..3 and 4..7 of 8 rows of a line; for i6 with two more bits out of its pair's
+ * line of high ones, whose fields are 4 columns each. odd: the second line of the pair. */
+INLINE void nibbles(__m256i code[2], const uint8_t *low, const uint8_t *high, const bool odd,
                     const bool six)
 {
     const __m256i mask = _mm256_set1_epi8(15), two = _mm256_set1_epi8(0x30);
-    __m256i line = load(low + 64 * c);
+    __m256i line = load(low);
     code[0] = _mm256_and_si256(line, mask);
     code[1] = _mm256_and_si256(_mm256_srli_epi16(line, 4), mask);
     if (six) {
-        __m256i bits = load(high + 64 * (c / 2));
-        __m256i even = c % 2 ? bits : _mm256_slli_epi16(bits, 4);
-        __m256i odd = c % 2 ? _mm256_srli_epi16(bits, 2) : _mm256_slli_epi16(bits, 2);
-        code[0] = _mm256_or_si256(code[0], _mm256_and_si256(even, two));
-        code[1] = _mm256_or_si256(code[1], _mm256_and_si256(odd, two));
+        __m256i bits = load(high);
+        __m256i bits0 = odd ? bits : _mm256_slli_epi16(bits, 4);
+        __m256i bits1 = odd ? _mm256_srli_epi16(bits, 2) : _mm256_slli_epi16(bits, 2);
+        code[0] = _mm256_or_si256(code[0], _mm256_and_si256(bits0, two));
+        code[1] = _mm256_or_si256(code[1], _mm256_and_si256(bits1, two));
     }
 }
 
-/* One group of 32 columns of 8 rows times nt tokens. */
-INLINE void nibble_group(__m256i acc[4], const uint8_t *low, const uint8_t *high,
-                         const struct activations *x, size_t t0, size_t s, const int nt,
-                         const bool six)
+/* A pair of lines, 16 columns, of 8 rows times nt tokens. */
+INLINE void nibble_lines(__m256i acc[TILE_TOK], const uint8_t *low, const uint8_t *high,
+                         const int8_t *q, size_t q_stride, const int nt, const bool six)
 {
     const __m256i ones = _mm256_set1_epi16(1);
-    UNROLL for (int t = 0; t < nt; t++)
-    {
-        int32_t sum = x->sum32[(t0 + (size_t)t) * (x->q_stride / 32) + s];
-        acc[t] = _mm256_set1_epi32((six ? -32 : -8) * sum);
-    }
-    UNROLL for (int c = 0; c < 4; c++)
+    UNROLL for (int c = 0; c < 2; c++)
     {
         __m256i code[2];
-        nibbles(code, low, high, c, six);
+        nibbles(code, low + LINE_BYTES * c, high, c, six);
         UNROLL for (int t = 0; t < nt; t++)
         {
-            const int8_t *q = x->q + (t0 + (size_t)t) * x->q_stride + 32 * s + 8 * c;
-            __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(code[0], broadcast4(q)),
-                                             _mm256_maddubs_epi16(code[1], broadcast4(q + 4)));
+            const int8_t *at = q + (size_t)t * q_stride + 8 * c;
+            __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(code[0], broadcast4(at)),
+                                             _mm256_maddubs_epi16(code[1], broadcast4(at + 4)));
             acc[t] = _mm256_add_epi32(acc[t], _mm256_madd_epi16(pairs, ones));
         }
     }
 }
 
-/* i4 and i6: groups of 32 columns, each with an f16 scale, so every run is one group. */
-INLINE void nibble_tile(const struct matmul *m, const size_t *block, size_t t0, const int nb,
-                        const int nt, const bool six)
+/* One group of 32 columns of 8 rows times nt tokens. A few tokens more, and the loop costs nothing
+ * beside its body, which is long enough for a compiler as it is. */
+INLINE void nibble_group(__m256i acc[TILE_TOK], const uint8_t *low, const uint8_t *high,
+                         const int8_t *q, size_t q_stride, const int nt, const bool six)
 {
-    const struct activations *x = m->x;
-    size_t chunk_bytes = six ? 13 * 64 : 9 * 64, n_groups = (m->w->n_cols + 31) / 32;
-    size_t block_bytes = (n_groups + 1) / 2 * chunk_bytes;
-    __m256 total[4][4];
-    UNROLL for (int i = 0; i < nb * 2; i++)
-    {
-        UNROLL for (int t = 0; t < nt; t++) { total[i][t] = _mm256_setzero_ps(); }
+    if (nt <= 2) {
+        nibble_lines(acc, low, high, q, q_stride, nt, six);
+        nibble_lines(acc, low + 2 * LINE_BYTES, high + LINE_BYTES, q + 16, q_stride, nt, six);
+        return;
     }
-    for (size_t s = 0; s < n_groups; s++) {
-        UNROLL for (int i = 0; i < nb * 2; i++)
+    for (size_t i = 0; i < 2; i++) {
+        nibble_lines(acc, low + i * 2 * LINE_BYTES, high + i * LINE_BYTES, q + 16 * i, q_stride, nt,
+                     six);
+    }
+}
+
+/* i4 and i6 of nb blocks: groups of 32 columns, each with an f16 scale, so every run is one group.
+ * A chunk is the scales of two groups, four lines of low bits for each, two of high ones. */
+INLINE void nibble_tile(const struct tile *tile, const int nb, const int nt, const bool six)
+{
+    const struct activations *x = tile->m->x;
+    const int8_t *q = x->q + tile->t0 * x->q_stride;
+    const int32_t *sum32 = x->sum32 + tile->t0 * (x->q_stride / 32);
+    const uint8_t *const block[2] = {tile_lines(&tile[0]), tile_lines(&tile[nb - 1])};
+    __m256 total[2][TILE_TOK][2];
+    UNROLL for (int i = 0; i < nb * nt; i++)
+    {
+        total[i / nt][i % nt][0] = total[i / nt][i % nt][1] = _mm256_setzero_ps();
+    }
+    for (size_t i = 0, n = tile->r->n; i < n; i++) {
+        UNROLL for (int u = 0; u < 2 * nb; u++)
         {
-            const uint8_t *chunk = m->w->lines + block[i / 2] * block_bytes + s / 2 * chunk_bytes;
-            const uint8_t *low = chunk + 64 + s % 2 * 256, *high = chunk + 9 * 64 + s % 2 * 128;
-            __m256i acc[4];
-            prefetch(low + 128 * (i % 2));
-            prefetch(low + 128 * (i % 2) + 64);
-            prefetch(six ? high + 64 * (i % 2) : chunk);
-            nibble_group(acc, low + 32 * (i % 2), high + 32 * (i % 2), x, t0, s, nt, six);
-            const uint8_t *halves = chunk + s % 2 * 32 + 16 * (i % 2);
-            __m256 d = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)halves));
+            const int b = u / 2, s = u % 2;
+            const uint8_t *chunk = block[b] + i / 2 * (six ? 13 : 9) * LINE_BYTES;
+            const uint8_t *low = chunk + 64 + i % 2 * 256, *high = chunk + 9 * 64 + i % 2 * 128;
+            __m256i acc[TILE_TOK];
+            prefetch(low + 128 * s);
+            prefetch(low + 128 * s + 64);
+            prefetch(six ? high + 64 * s : chunk);
             UNROLL for (int t = 0; t < nt; t++)
             {
-                size_t at = (t0 + (size_t)t) * x->n_groups;
-                float a = x->group ? x->scale[at + 32 * s / x->group] : 1.0f;
+                int32_t sum = sum32[(size_t)t * (x->q_stride / 32) + i];
+                acc[t] = _mm256_set1_epi32((six ? -32 : -8) * sum);
+            }
+            nibble_group(acc, low + 32 * s, high + 32 * s, q + 32 * i, x->q_stride, nt, six);
+            __m256 d = halves(chunk + i % 2 * 32 + 16 * (size_t)s);
+            UNROLL for (int t = 0; t < nt; t++)
+            {
+                float a = run_act_scale(tile->r, x, tile->t0 + (size_t)t, i);
                 __m256 da = _mm256_mul_ps(d, _mm256_set1_ps(a));
                 __m256 f = _mm256_mul_ps(_mm256_cvtepi32_ps(acc[t]), da);
-                total[i][t] = _mm256_add_ps(total[i][t], f);
+                total[b][t][s] = _mm256_add_ps(total[b][t][s], f);
             }
         }
     }
-    UNROLL for (int t = 0; t < nt; t++)
-    {
-        size_t token = t0 + (size_t)t;
-        __m256 a = _mm256_set1_ps(x->group ? 1.0f : x->scale[token]);
-        UNROLL for (int i = 0; i < nb * 2; i++)
-        {
-            float *y = m->y + token * m->y_stride + block[i / 2] * BLOCK_ROWS + 8 * (i % 2);
-            _mm256_storeu_ps(y, _mm256_mul_ps(total[i][t], a));
+    for (int b = 0; b < nb; b++) { store_tile(&tile[b], total[b]); }
+}
+
+static void nibble_pair(const struct tile tile[2])
+{
+    const bool six = tile->m->w->encoding == ENC_I6;
+    switch (2 * tile->n_tok + six) {
+    case 2: nibble_tile(tile, 2, 1, false); return;
+    case 3: nibble_tile(tile, 2, 1, true); return;
+    case 4: nibble_tile(tile, 2, 2, false); return;
+    case 5: nibble_tile(tile, 2, 2, true); return;
+    }
+    for (int b = 0; b < 2; b++) {
+        switch (2 * tile->n_tok + six) {
+        case 6: nibble_tile(&tile[b], 1, 3, false); break;
+        case 7: nibble_tile(&tile[b], 1, 3, true); break;
+        case 8: nibble_tile(&tile[b], 1, 4, false); break;
+        default: nibble_tile(&tile[b], 1, 4, true); break;
         }
     }
 }
 
-static void i8_pair(const struct matmul *m, const size_t *block, size_t t0, size_t nt)
+/* All tokens, at most four at once, for pairs of blocks, which take turns. */
+static void each_pair(const struct matmul *m, void (*times_pair)(const struct tile tile[2]))
 {
-    switch (nt) {
-    case 1: i8_tile(m, block, t0, 2, 1); return;
-    case 2: i8_tile(m, block, t0, 2, 2); return;
-    case 3: i8_tile(m, block, t0, 1, 3); i8_tile(m, block + 1, t0, 1, 3); return;
-    default: i8_tile(m, block, t0, 1, 4); i8_tile(m, block + 1, t0, 1, 4); return;
-    }
-}
-
-INLINE void nibble_pair(const struct matmul *m, const size_t *block, size_t t0, size_t nt,
-                        const bool six)
-{
-    switch (nt) {
-    case 1: nibble_tile(m, block, t0, 2, 1, six); return;
-    case 2: nibble_tile(m, block, t0, 2, 2, six); return;
-    case 3: nibble_tile(m, block, t0, 1, 3, six); nibble_tile(m, block + 1, t0, 1, 3, six); return;
-    default: nibble_tile(m, block, t0, 1, 4, six); nibble_tile(m, block + 1, t0, 1, 4, six); return;
-    }
-}
-
-static void i4_pair(const struct matmul *m, const size_t *block, size_t t0, size_t nt)
-{
-    nibble_pair(m, block, t0, nt, false);
-}
-
-static void i6_pair(const struct matmul *m, const size_t *block, size_t t0, size_t nt)
-{
-    nibble_pair(m, block, t0, nt, true);
-}
-
-/* All tokens, at most four at once, for pairs of blocks, one from each half of the range. */
-INLINE void each_pair(const struct matmul *m,
-                      void (*pair)(const struct matmul *, const size_t *, size_t, size_t))
-{
-    size_t half = (m->block_end - m->block_begin + 1) / 2;
-    for (size_t i = 0; i < half; i++) {
-        size_t second = m->block_begin + half + i;
-        size_t block[2] = {m->block_begin + i, second < m->block_end ? second : m->block_end - 1};
-        for (size_t t = 0; t < m->x->n_tok; t += 4) {
-            pair(m, block, t, m->x->n_tok - t < 4 ? m->x->n_tok - t : 4);
+    const struct runs r = runs_of(m);
+    for (size_t i = 0; i < n_pairs(m); i++) {
+        size_t block[2];
+        pair_at(block, m, i);
+        for (size_t t = 0; t < m->x->n_tok; t += TILE_TOK) {
+            size_t n_tok = m->x->n_tok - t < TILE_TOK ? m->x->n_tok - t : TILE_TOK;
+            const struct tile tile[2] = {{m, &r, block[0], t, n_tok}, {m, &r, block[1], t, n_tok}};
+            times_pair(tile);
         }
     }
 }
@@ -258,241 +226,255 @@ static void i8_i8(const struct matmul *m)
     each_pair(m, i8_pair);
 }
 
-static void i4_i8(const struct matmul *m)
+static void nibbles_i8(const struct matmul *m)
 {
-    each_pair(m, i4_pair);
+    each_pair(m, nibble_pair);
 }
 
-static void i6_i8(const struct matmul *m)
+/* Four columns of 8 rows of signed bytes, to[column][16 rows]. */
+INLINE void bytes_to_floats(float *to, __m256i bytes)
 {
-    each_pair(m, i6_pair);
-}
-
-/* One weight group (or the whole row) of a block, for the float kernels. */
-struct span {
-    const uint8_t *lines, *high; /* high: the upper bits of i6 */
-    const uint8_t *scales;       /* 16 halves, or NULL */
-    size_t n_cols;
-};
-
-static const uint8_t cols_per_line[] = {
-    [ENC_F16] = 2, [ENC_I8] = 4, [ENC_T2] = 16, [ENC_T1_6] = 20, [ENC_B1] = 32, [ENC_I4] = 8,
-    [ENC_I6] = 8,
-};
-
-INLINE struct span span_of(const struct matrix *w, const uint8_t *block, size_t s,
-                           const enum encoding e)
-{
-    if (!w->group) {
-        return (struct span){block, NULL, NULL, w->n_cols};
-    }
-    size_t rest = w->n_cols - s * w->group, lines = w->group / cols_per_line[e];
-    size_t chunk_bytes = 64 * (1 + 2 * lines) + (e == ENC_I6 ? 256 : 0);
-    const uint8_t *chunk = block + s / 2 * chunk_bytes;
-    return (struct span){chunk + 64 + s % 2 * lines * 64, chunk + 9 * 64 + s % 2 * 128,
-                         chunk + s % 2 * 32, rest < w->group ? rest : w->group};
-}
-
-/* Digit j of the five trits in each dword, less one. Division by 3, 9, 27 is a multiplication:
- * exact for what is below 81. */
-INLINE __m256 trit(__m256i byte, size_t j)
-{
-    static const int32_t over[] = {65536, 21846, 7282, 2428};
-    const __m256i three = _mm256_set1_epi32(3);
-    __m256i low = _mm256_and_si256(byte, _mm256_set1_epi32(63)), high = _mm256_srli_epi32(byte, 6);
-    __m256i escaped = _mm256_cmpeq_epi32(high, three);
-    __m256i t17 = _mm256_srli_epi32(_mm256_mullo_epi32(low, _mm256_set1_epi32(241)), 12);
-    if (j == 4) {
-        __m256i t4 = _mm256_blendv_epi8(high, t17, escaped);
-        return _mm256_sub_ps(_mm256_cvtepi32_ps(t4), _mm256_set1_ps(1.0f));
-    }
-    __m256i rest = _mm256_sub_epi32(_mm256_add_epi32(low, _mm256_set1_epi32(64)),
-                                    _mm256_mullo_epi32(t17, _mm256_set1_epi32(17)));
-    rest = _mm256_blendv_epi8(low, rest, escaped);
-    rest = _mm256_srli_epi32(_mm256_mullo_epi32(rest, _mm256_set1_epi32(over[j])), 16);
-    __m256i third = _mm256_srli_epi32(_mm256_mullo_epi32(rest, _mm256_set1_epi32(over[1])), 16);
-    rest = _mm256_sub_epi32(rest, _mm256_mullo_epi32(third, three));
-    return _mm256_sub_ps(_mm256_cvtepi32_ps(rest), _mm256_set1_ps(1.0f));
-}
-
-/* 8 entries, of which vpermps sees three index bits: what lies above them needs no mask. */
-INLINE __m256 table(const enum encoding e)
-{
-    return e == ENC_T2 ? _mm256_setr_ps(-1, 0, 1, 2, -1, 0, 1, 2)
-                       : _mm256_setr_ps(-1, 1, -1, 1, -1, 1, -1, 1);
-}
-
-/* Every dword shifted right by n. */
-INLINE __m256i shift_right(__m256i v, size_t n)
-{
-    return _mm256_srl_epi32(v, _mm_cvtsi32_si128((int)n));
-}
-
-/* Columns 4c .. 4c+3 as floats, of rows 8h .. 8h+7. */
-INLINE void quad(__m256 w[4], const struct span *s, size_t c, size_t h, const enum encoding e)
-{
-    const uint8_t *line = s->lines + 4 * c / cols_per_line[e] * 64;
-    if (e == ENC_F16) {
-        bool half_quad = 4 * c + 2 >= s->n_cols; /* the last line may be the first of a pair */
-        UNROLL for (size_t j = 0; j < 4; j++)
-        {
-            const __m128i *at = (const __m128i *)(s->lines + 128 * c + 32 * j + 16 * h);
-            w[j] = j >= 2 && half_quad ? _mm256_setzero_ps()
-                                       : _mm256_cvtph_ps(_mm_loadu_si128(at));
-        }
-        return;
-    }
-    if (e == ENC_B1) {
-        UNROLL for (size_t j = 0; j < 4; j++)
-        {
-            __m128i bytes = _mm_loadl_epi64((const __m128i *)(line + 16 * j + 8 * h));
-            __m256i bits = shift_right(_mm256_cvtepu8_epi32(bytes), c % 8);
-            w[j] = _mm256_permutevar8x32_ps(table(e), bits);
-        }
-        return;
-    }
-    const __m256i byte = _mm256_set1_epi32(255);
-    __m256i v = load(line + 32 * h);
-    size_t field = e == ENC_T2 ? 2 * (c % 4) : 4 * (c % 2);
-    __m256i codes = e == ENC_I8 || e == ENC_T1_6 ? v : shift_right(v, field);
-    if (e == ENC_I6 || e == ENC_I4) {
-        codes = _mm256_and_si256(codes, _mm256_set1_epi8(15));
-    }
-    if (e == ENC_I6) {
-        __m256i high = shift_right(load(s->high + c / 4 * 64 + 32 * h), 2 * (c % 4));
-        high = _mm256_and_si256(high, _mm256_set1_epi8(3));
-        codes = _mm256_or_si256(codes, _mm256_slli_epi32(high, 4));
-    }
-    UNROLL for (size_t j = 0; j < 4; j++)
+    UNROLL for (int j = 0; j < 4; j++)
     {
-        __m256i code = _mm256_srli_epi32(codes, 8 * (int)j);
-        if (e == ENC_T2) {
-            w[j] = _mm256_permutevar8x32_ps(table(e), code);
-        } else if (e == ENC_T1_6) {
-            w[j] = trit(_mm256_and_si256(code, byte), c % 5);
-        } else {
-            float offset = e == ENC_I8 ? 128.0f : e == ENC_I6 ? 32.0f : 8.0f;
-            __m256 f = _mm256_cvtepi32_ps(_mm256_and_si256(code, byte));
-            w[j] = _mm256_sub_ps(f, _mm256_set1_ps(offset));
+        __m256i value = _mm256_srai_epi32(_mm256_slli_epi32(bytes, 24 - 8 * j), 24);
+        _mm256_store_ps(to + BLOCK_ROWS * j, _mm256_cvtepi32_ps(value));
+    }
+}
+
+/* A line as floats, as for the rest below. vpermps reads three bits of an index, so what lies above
+ * them needs no mask. */
+INLINE void t2_floats(float *to, const uint8_t *line)
+{
+    const __m256 table = _mm256_setr_ps(-1, 0, 1, 2, -1, 0, 1, 2);
+    __m256i v[2] = {load(line), load(line + 32)};
+    UNROLL for (int f = 0; f < 4; f++)
+    {
+        UNROLL for (int i = 0; i < 8; i++)
+        {
+            __m256i code = _mm256_srli_epi32(v[i % 2], 2 * f + 8 * (i / 2));
+            _mm256_store_ps(to + 4 * BLOCK_ROWS * f + 8 * i, _mm256_permutevar8x32_ps(table, code));
         }
     }
 }
 
-/* nh halves (of 8 rows, from h on) of one block times nt tokens, nh * nt = 2. */
-INLINE void float_tile(const struct matmul *m, size_t b, size_t h, size_t t0, const int nh,
-                       const int nt, const enum encoding e)
+INLINE void t1_6_floats(float *to, const uint8_t *line)
 {
-    const struct matrix *w = m->w;
-    const uint8_t *block = w->lines + b * layout_block_bytes(e, w->group, w->n_cols);
-    size_t n_groups = w->group ? (w->n_cols + w->group - 1) / w->group : 1;
-    __m256 total[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    for (size_t s = 0; s < n_groups; s++) {
-        const struct span span = span_of(w, block, s, e);
-        const float *f = m->x->f + t0 * m->x->q_stride + s * w->group;
-        __m256 acc[2][4];
-        UNROLL for (int i = 0; i < 4; i++) { acc[0][i] = acc[1][i] = _mm256_setzero_ps(); }
-        for (size_t c = 0; 4 * c < span.n_cols; c++) {
-            prefetch(span.lines + 4 * c / cols_per_line[e] * 64);
-            if (e == ENC_F16) { /* two lines */
-                prefetch(span.lines + 128 * c + 64);
-            }
-            UNROLL for (int j = 0; j < nh; j++)
+    for (int s = 0; s < 2; s++) {
+        __m256i code[5];
+        codes_of(code, line + 32 * s, true);
+        for (int f = 0; f < 5; f++) {
+            __m256i trit = _mm256_sub_epi8(code[f], _mm256_set1_epi8(1));
+            bytes_to_floats(to + 4 * BLOCK_ROWS * f + 8 * s, trit);
+        }
+    }
+}
+
+INLINE void b1_floats(float *to, const uint8_t *line)
+{
+    const __m256 table = _mm256_setr_ps(-1, 1, -1, 1, -1, 1, -1, 1);
+    for (int i = 0; i < 8; i++, to += 8) {
+        __m256i v = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(line + 8 * i)));
+        UNROLL for (int f = 0; f < 8; f++)
+        {
+            __m256i bit = _mm256_srli_epi32(v, f);
+            _mm256_store_ps(to + 4 * BLOCK_ROWS * f, _mm256_permutevar8x32_ps(table, bit));
+        }
+    }
+}
+
+INLINE void i8_floats(float *to, const uint8_t *line)
+{
+    const __m256i sign = _mm256_set1_epi8(-128);
+    bytes_to_floats(to, _mm256_xor_si256(load(line), sign));
+    bytes_to_floats(to + 8, _mm256_xor_si256(load(line + 32), sign));
+}
+
+INLINE void f16_floats(float *to, const uint8_t *line)
+{
+    UNROLL for (int i = 0; i < 4; i++) { _mm256_store_ps(to + 8 * i, halves(line + 16 * i)); }
+}
+
+/* Four lines, a group. */
+INLINE void nibble_floats(float *to, const uint8_t *low, const uint8_t *high, const bool six)
+{
+    const __m256i offset = _mm256_set1_epi8(six ? 32 : 8);
+    for (int s = 0; s < 2; s++, to += 8) {
+        UNROLL for (int c = 0; c < 4; c++)
+        {
+            __m256i code[2];
+            nibbles(code, low + LINE_BYTES * c + 32 * s, high + c / 2 * LINE_BYTES + 32 * s,
+                    c % 2, six);
+            bytes_to_floats(to + 8 * BLOCK_ROWS * c, _mm256_sub_epi8(code[0], offset));
+            bytes_to_floats(to + 8 * BLOCK_ROWS * c + 64, _mm256_sub_epi8(code[1], offset));
+        }
+    }
+}
+
+/* n lines of run i. */
+static void to_floats(float *to, const uint8_t *line, size_t n, size_t i, enum encoding e)
+{
+    const uint8_t *end = line + n * LINE_BYTES;
+    switch (e) {
+    case ENC_T2:
+        for (; line < end; line += 64, to += 16 * BLOCK_ROWS) { t2_floats(to, line); }
+        break;
+    case ENC_T1_6:
+        for (; line < end; line += 64, to += 20 * BLOCK_ROWS) { t1_6_floats(to, line); }
+        break;
+    case ENC_B1:
+        for (; line < end; line += 64, to += 32 * BLOCK_ROWS) { b1_floats(to, line); }
+        break;
+    case ENC_I8:
+        for (; line < end; line += 64, to += 4 * BLOCK_ROWS) { i8_floats(to, line); }
+        break;
+    case ENC_I6: nibble_floats(to, line, line + (i % 2 ? 6 : 8) * LINE_BYTES, true); break;
+    case ENC_I4: nibble_floats(to, line, line, false); break;
+    default: /* ENC_F16; half a quad of columns may come last */
+        for (; line < end; line += 64, to += 2 * BLOCK_ROWS) { f16_floats(to, line); }
+        memset(to, 0, 2 * BLOCK_ROWS * sizeof *to);
+    }
+}
+
+/* n times four columns of one token: acc[column % 4][half]. */
+static void add_quads(__m256 acc[4][2], const float *w, const float *f, size_t n)
+{
+    __m256 sum[4][2];
+    UNROLL for (int i = 0; i < 8; i++) { sum[i / 2][i % 2] = acc[i / 2][i % 2]; }
+    for (; n > 0; n--, f += 4, w += 4 * BLOCK_ROWS) {
+        UNROLL for (int i = 0; i < 8; i++)
+        {
+            __m256 part = _mm256_mul_ps(_mm256_load_ps(w + 8 * i), _mm256_set1_ps(f[i / 2]));
+            sum[i / 2][i % 2] = _mm256_add_ps(sum[i / 2][i % 2], part);
+        }
+    }
+    UNROLL for (int i = 0; i < 8; i++) { acc[i / 2][i % 2] = sum[i / 2][i % 2]; }
+}
+
+/* For few tokens the detour over L1 costs more than it saves: lines go straight into the sums. */
+static size_t straight_tokens(enum encoding e)
+{
+    return e == ENC_F16 ? 4 : e == ENC_I8 || e == ENC_I4 ? 1 : 0;
+}
+
+/* Half s of four columns of signed bytes. */
+INLINE void add_bytes(__m256 sum[4][2], int s, __m256i bytes, const float *f)
+{
+    UNROLL for (int j = 0; j < 4; j++)
+    {
+        __m256i value = _mm256_srai_epi32(_mm256_slli_epi32(bytes, 24 - 8 * j), 24);
+        __m256 part = _mm256_mul_ps(_mm256_cvtepi32_ps(value), _mm256_set1_ps(f[j]));
+        sum[j][s] = _mm256_add_ps(sum[j][s], part);
+    }
+}
+
+static void add_lines(__m256 acc[4][2], const uint8_t *line, const float *f, size_t n,
+                      enum encoding e)
+{
+    const __m256i sign = _mm256_set1_epi8(-128);
+    __m256 sum[4][2];
+    UNROLL for (int i = 0; i < 8; i++) { sum[i / 2][i % 2] = acc[i / 2][i % 2]; }
+    if (e == ENC_I8) {
+        for (; n > 0; n--, line += LINE_BYTES, f += 4) {
+            UNROLL for (int s = 0; s < 2; s++)
             {
-                __m256 value[4];
-                quad(value, &span, c, h + (size_t)j, e);
-                UNROLL for (size_t i = 0; i < 4; i++)
-                {
-                    UNROLL for (int t = 0; t < nt; t++)
-                    {
-                        __m256 x = _mm256_set1_ps(f[(size_t)t * m->x->q_stride + 4 * c + i]);
-                        __m256 *sum = &acc[j * nt + t][i];
-                        *sum = _mm256_add_ps(*sum, _mm256_mul_ps(value[i], x));
-                    }
+                add_bytes(sum, s, _mm256_xor_si256(load(line + 32 * s), sign), f);
+            }
+        }
+    } else if (e == ENC_I4) {
+        const __m256i low = _mm256_set1_epi8(15), eight = _mm256_set1_epi8(8);
+        for (size_t c = 0; c < 2 * n; c++, f += 4) {
+            const __m128i field = _mm_cvtsi32_si128(c % 2 ? 4 : 0);
+            UNROLL for (size_t s = 0; s < 2; s++)
+            {
+                __m256i v = _mm256_srl_epi16(load(line + c / 2 * LINE_BYTES + 32 * s), field);
+                add_bytes(sum, (int)s, _mm256_sub_epi8(_mm256_and_si256(v, low), eight), f);
+            }
+        }
+    } else { /* ENC_F16: two lines are four columns, a last one is two */
+        for (; n > 0; n -= n < 2 ? n : 2, line += 2 * LINE_BYTES, f += 4) {
+            UNROLL for (int i = 0; i < 8; i++)
+            {
+                if (i < 4 || n > 1) {
+                    __m256 part = _mm256_mul_ps(halves(line + 16 * i), _mm256_set1_ps(f[i / 2]));
+                    sum[i / 2][i % 2] = _mm256_add_ps(sum[i / 2][i % 2], part);
                 }
             }
         }
-        UNROLL for (int u = 0; u < 2; u++)
-        {
-            size_t half = h + (size_t)(u / nt);
-            __m256 g = _mm256_add_ps(_mm256_add_ps(acc[u][0], acc[u][2]),
-                                     _mm256_add_ps(acc[u][1], acc[u][3]));
-            if (span.scales) {
-                __m128i halves = _mm_loadu_si128((const __m128i *)(span.scales + 16 * half));
-                total[u] = _mm256_add_ps(total[u], _mm256_mul_ps(g, _mm256_cvtph_ps(halves)));
-            } else {
-                total[u] = _mm256_mul_ps(g, matrix_scale(w, b, (int)half));
+    }
+    UNROLL for (int i = 0; i < 8; i++) { acc[i / 2][i % 2] = sum[i / 2][i % 2]; }
+}
+
+/* acc of each token for run i of the tile's block. */
+static void float_run(__m256 acc[][4][2], const struct tile *tile, size_t i)
+{
+    const struct runs *r = tile->r;
+    const struct activations *x = tile->m->x;
+    const enum encoding e = (enum encoding)tile->m->w->encoding;
+    const bool straight = tile->n_tok <= straight_tokens(e);
+    const size_t most = FLOAT_COLS / r->line_cols;
+    const uint8_t *lines = tile_lines(tile) + run_offset(r, i);
+    const float *f = x->f + tile->t0 * x->q_stride + i * r->cols;
+    _Alignas(64) float w[(FLOAT_COLS + 2) * BLOCK_ROWS];
+    for (size_t left = run_lines(r, i), n; left > 0; left -= n, lines += n * LINE_BYTES) {
+        n = left < most ? left : most;
+        for (size_t j = 0; j < n; j++) { prefetch(lines + j * LINE_BYTES); }
+        if (!straight)
+            to_floats(w, lines, n, i, e);
+        for (size_t t = 0; t < tile->n_tok; t++) {
+            if (straight)
+                add_lines(acc[t], lines, f + t * x->q_stride, n, e);
+            else
+                add_quads(acc[t], w, f + t * x->q_stride, (n * r->line_cols + 3) / 4);
+        }
+        f += n * r->line_cols;
+    }
+}
+
+static void float_block(const struct tile *tile)
+{
+    const struct matmul *m = tile->m;
+    __m256 acc[FLOAT_TOK][4][2], total[FLOAT_TOK][2], d[2];
+    zero_floats(total, tile->n_tok);
+    for (size_t i = 0; i < tile->r->n; i++) {
+        for (size_t t = 0; t < tile->n_tok; t++) {
+            UNROLL for (int j = 0; j < 8; j++) { acc[t][j / 2][j % 2] = _mm256_setzero_ps(); }
+        }
+        float_run(acc, tile, i);
+        run_d(d, tile->r, tile_lines(tile), i);
+        for (size_t t = 0; t < tile->n_tok; t++) {
+            UNROLL for (int s = 0; s < 2; s++)
+            {
+                __m256 g = _mm256_add_ps(_mm256_add_ps(acc[t][0][s], acc[t][2][s]),
+                                         _mm256_add_ps(acc[t][1][s], acc[t][3][s]));
+                if (tile->r->grouped)
+                    g = _mm256_add_ps(total[t][s], _mm256_mul_ps(g, d[s]));
+                total[t][s] = g;
             }
         }
     }
-    UNROLL for (int u = 0; u < 2; u++)
-    {
-        size_t row = b * BLOCK_ROWS + 8 * (h + (size_t)(u / nt));
-        _mm256_storeu_ps(m->y + (t0 + (size_t)(u % nt)) * m->y_stride + row, total[u]);
+    for (size_t j = 0; j < 2 * tile->n_tok; j++) { /* a grouped matrix has no scale here but 1 */
+        size_t row = tile->block * BLOCK_ROWS + j % 2 * 8;
+        __m256 y = _mm256_mul_ps(total[j / 2][j % 2], matrix_scale(m->w, row));
+        _mm256_storeu_ps(m->y + (tile->t0 + j / 2) * m->y_stride + row, y);
     }
 }
 
-/* Eight blocks at a time meet all tokens, so that many tokens do not stream through the caches once
- * for each block. */
-INLINE void times_float(const struct matmul *m, const enum encoding e)
+static void times_floats(const struct matmul *m)
 {
-    for (size_t first = m->block_begin; first < m->block_end; first += 8) {
-        size_t end = m->block_end - first < 8 ? m->block_end : first + 8, t = 0;
-        for (; t + 2 <= m->x->n_tok; t += 2) {
-            for (size_t b = 2 * first; b < 2 * end; b++) {
-                float_tile(m, b / 2, b % 2, t, 1, 2, e);
-            }
-        }
-        for (size_t b = first; b < end && t < m->x->n_tok; b++) {
-            float_tile(m, b, 0, t, 2, 1, e);
+    const struct runs r = runs_of(m);
+    for (size_t t = 0; t < m->x->n_tok; t += FLOAT_TOK) {
+        size_t n_tok = m->x->n_tok - t < FLOAT_TOK ? m->x->n_tok - t : FLOAT_TOK;
+        for (size_t b = m->block_begin; b < m->block_end; b++) {
+            const struct tile tile = {m, &r, b, t, n_tok};
+            float_block(&tile);
         }
     }
-}
-
-static void t2_f32(const struct matmul *m)
-{
-    times_float(m, ENC_T2);
-}
-
-static void t1_6_f32(const struct matmul *m)
-{
-    times_float(m, ENC_T1_6);
-}
-
-static void b1_f32(const struct matmul *m)
-{
-    times_float(m, ENC_B1);
-}
-
-static void i8_f32(const struct matmul *m)
-{
-    times_float(m, ENC_I8);
-}
-
-static void i6_f32(const struct matmul *m)
-{
-    times_float(m, ENC_I6);
-}
-
-static void i4_f32(const struct matmul *m)
-{
-    times_float(m, ENC_I4);
-}
-
-static void f16_f32(const struct matmul *m)
-{
-    times_float(m, ENC_F16);
 }
 
 void fill_avx2_head(struct matrix_kernels *m)
 {
     m->i8_i8 = i8_i8;
-    m->i6_i8 = i6_i8;
-    m->i4_i8 = i4_i8;
-    m->t2_f32 = t2_f32;
-    m->t1_6_f32 = t1_6_f32;
-    m->b1_f32 = b1_f32;
-    m->i8_f32 = i8_f32;
-    m->i6_f32 = i6_f32;
-    m->i4_f32 = i4_f32;
-    m->f16_f32 = f16_f32;
+    m->i6_i8 = m->i4_i8 = nibbles_i8;
+    m->t2_f32 = m->t1_6_f32 = m->b1_f32 = times_floats;
+    m->i8_f32 = m->i6_f32 = m->i4_f32 = m->f16_f32 = times_floats;
 }

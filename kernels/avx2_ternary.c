@@ -11,29 +11,14 @@
  *   - one token of t2 leaves fields 1 and 3 unshifted, times 4, in an accumulator of their own: a
  *     line adds 2 pairs of 2032, 8 lines make 32512.
  * All at most 32767. int32: at most 2^17 * 2 * 127 * 4 < 2^31. */
-#include <immintrin.h>
-#include <string.h>
-
-#include "kernels/ternary.h"
+#include "kernels/avx2_rows.h"
 
 enum {
-    FUSED_TOK = 4,   /* up to here lines are unpacked into registers, */
-    TILE_TOK = 6,    /* above, a block into scratch, for so many tokens at a time */
-    CHUNK_TOK = 512, /* tokens whose sums of activations are kept */
+    FUSED_TOK = 4, /* up to here lines are unpacked into registers, */
+    TILE_TOK = 6,  /* above, some lines into bytes, for so many tokens at a time */
+    CHUNK_LINES = 64, CHUNK_TOK = 48, /* tokens that share the bytes: their sums and activations stay in L1 */
     T2_LINES = 16, T2_PAIR_LINES = 8, T1_6_LINES = 12, TILE_STEPS = 64, /* between folds */
 };
-
-INLINE __m256i broadcast4(const int8_t *q)
-{
-    int32_t dword;
-    memcpy(&dword, q, sizeof dword);
-    return _mm256_set1_epi32(dword);
-}
-
-INLINE __m256i load(const uint8_t *p)
-{
-    return _mm256_loadu_si256((const __m256i *)p);
-}
 
 /* acc + codes * q, pairwise. Not the intrinsics: gcc 12 moves all products in front of the sums,
  * runs out of registers and takes twice as long. */
@@ -50,99 +35,6 @@ INLINE __m256i mul_add(__m256i acc, __m256i codes, __m256i q)
 INLINE __m256i fold(__m256i acc, __m256i sums, int scale)
 {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(sums, _mm256_set1_epi16((short)scale)));
-}
-
-INLINE void prefetch(const uint8_t *line)
-{
-    _mm_prefetch((const char *)line + 8192, _MM_HINT_T1);
-    _mm_prefetch((const char *)line + 1536, _MM_HINT_T0);
-}
-
-INLINE __m256i table(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k,
-                     int l, int m, int n, int o, int p)
-{
-    return _mm256_broadcastsi128_si256(
-        _mm_setr_epi8((char)a, (char)b, (char)c, (char)d, (char)e, (char)f, (char)g, (char)h,
-                      (char)i, (char)j, (char)k, (char)l, (char)m, (char)n, (char)o, (char)p));
-}
-
-/* The five trits of each byte of t1.6.
- *
- * Let H, L be the nibbles. Below 192 a byte is c | t4 << 6, so c = 16 * (H & 3) + L, t4 = H / 4.
- * From 192 on it is 192 | (17 * t4 + c - 64): within one H, t4 steps up once at most, at the L
- * where 17 * t4 is passed, and c falls by 17 there. So c = L + base[H] - 17 * past and
- * t4 = fifth[H] + past, past = L > last[H]. Then c = 9 * high + low, each of them two trits that a
- * table knows. c / 9 is c * 7282 >> 16, exact here; for the odd bytes the even byte below acts as a
- * fraction and cannot carry, because c + 255/256 < 81. */
-INLINE void trits_of(__m256i code[5], __m256i w)
-{
-    const __m256i base = table(0, 16, 32, 48, 0, 16, 32, 48, 0, 16, 32, 48, 64, 80, 79, 78);
-    const __m256i last = table(99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 0, 1, 99);
-    const __m256i fifth = table(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 0, 0, 1, 2);
-    const __m256i nines = table(0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 0, 0, 0, 0, 0);
-    const __m256i mod3 = table(0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0);
-    const __m256i div3 = table(0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 0, 0, 0, 0);
-    const __m256i ninth = _mm256_set1_epi16(7282), even = _mm256_set1_epi16(0x00ff);
-    const __m256i nibble = _mm256_set1_epi8(15);
-
-    __m256i l = _mm256_and_si256(w, nibble);
-    __m256i h = _mm256_and_si256(_mm256_srli_epi16(w, 4), nibble);
-    __m256i past = _mm256_cmpgt_epi8(l, _mm256_shuffle_epi8(last, h)); /* 0 or -1 */
-    __m256i c = _mm256_add_epi8(l, _mm256_shuffle_epi8(base, h));
-    c = _mm256_add_epi8(c, _mm256_and_si256(past, _mm256_set1_epi8(-17)));
-    __m256i high = _mm256_or_si256(_mm256_mulhi_epu16(_mm256_and_si256(c, even), ninth),
-                                   _mm256_andnot_si256(even, _mm256_mulhi_epu16(c, ninth)));
-    __m256i low = _mm256_sub_epi8(c, _mm256_shuffle_epi8(nines, high));
-    code[0] = _mm256_shuffle_epi8(mod3, low);
-    code[1] = _mm256_shuffle_epi8(div3, low);
-    code[2] = _mm256_shuffle_epi8(mod3, high);
-    code[3] = _mm256_shuffle_epi8(div3, high);
-    code[4] = _mm256_sub_epi8(_mm256_shuffle_epi8(fifth, h), past);
-}
-
-/* Codes 0..2 of half a line, column quad by column quad: 4 of t2, 5 of t1.6. */
-INLINE void codes_of(__m256i code[5], const uint8_t *half, const bool trits)
-{
-    const __m256i three = _mm256_set1_epi8(3);
-    __m256i w = load(half);
-    if (trits) {
-        trits_of(code, w);
-        return;
-    }
-    code[0] = _mm256_and_si256(w, three);
-    code[1] = _mm256_and_si256(_mm256_srli_epi16(w, 2), three);
-    code[2] = _mm256_and_si256(_mm256_srli_epi16(w, 4), three);
-    code[3] = _mm256_and_si256(_mm256_srli_epi16(w, 6), three);
-}
-
-INLINE __m256 matrix_scale(const struct matrix *w, size_t row)
-{
-    switch (w->scale_kind) {
-    case SCALE_TENSOR: return _mm256_set1_ps(w->scale[0]);
-    case SCALE_ROW: return _mm256_loadu_ps(w->scale + row);
-    default: return _mm256_set1_ps(1.0f);
-    }
-}
-
-/* total + (float)isum * (d * a), the step of kernels.h from one run to the next */
-INLINE __m256 add_run(__m256 total, __m256i isum, const struct runs *r, const uint8_t *block,
-                      size_t run, int half, float act_scale)
-{
-    __m256 scale = _mm256_set1_ps(act_scale);
-    if (r->group) {
-        const uint8_t *halves = block + run_scales(r, run) + 16 * half;
-        __m256 d = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)halves));
-        scale = _mm256_mul_ps(d, scale);
-    }
-    return _mm256_add_ps(total, _mm256_mul_ps(_mm256_cvtepi32_ps(isum), scale));
-}
-
-INLINE void store(const struct matmul *m, size_t block, size_t token, int half, __m256 total)
-{
-    size_t row = block * BLOCK_ROWS + 8 * (size_t)half;
-    __m256 a = _mm256_set1_ps(token_scale(m->x, token));
-    __m256 y = _mm256_mul_ps(total, _mm256_mul_ps(matrix_scale(m->w, row), a));
-    _mm256_storeu_ps(m->y + token * m->y_stride + row, y);
 }
 
 /* Two blocks of t2 times one token: the case that decoding waits for. Fields 1 and 3 stay times 4,
@@ -181,53 +73,82 @@ INLINE void lines_pair(__m256i isum[2][2], const uint8_t *const w[2], const int8
     }
 }
 
-static void t2_pair(const struct matmul *m, const struct runs *r, const size_t block[2])
+static void t2_pair(const struct matmul *m, const struct runs *r, const int32_t *start,
+                    const size_t block[2])
 {
-    const uint8_t *base[2] = {m->w->lines + block[0] * r->block_bytes,
-                              m->w->lines + block[1] * r->block_bytes};
-    __m256 total[2][2];
-    UNROLL for (int j = 0; j < 4; j++) { total[j / 2][j % 2] = _mm256_setzero_ps(); }
+    const struct tile tile[2] = {{m, r, block[0], 0, 1}, {m, r, block[1], 0, 1}};
+    __m256 total[2][1][2];
+    UNROLL for (int b = 0; b < 2; b++) { total[b][0][0] = total[b][0][1] = _mm256_setzero_ps(); }
     for (size_t i = 0; i < r->n; i++) {
-        size_t at = run_offset(r, i);
-        const uint8_t *w[2] = {base[0] + at, base[1] + at};
-        __m256i isum[2][2];
-        UNROLL for (int j = 0; j < 4; j++)
-        {
-            isum[j / 2][j % 2] = _mm256_set1_epi32(4 * r->start[i]);
-        }
+        const size_t at = run_offset(r, i);
+        const uint8_t *w[2] = {tile_lines(&tile[0]) + at, tile_lines(&tile[1]) + at};
+        __m256i isum[2][2], from = _mm256_set1_epi32(4 * start[i]);
+        UNROLL for (int b = 0; b < 2; b++) { isum[b][0] = isum[b][1] = from; }
         lines_pair(isum, w, m->x->q + i * r->cols, run_lines(r, i));
-        float scale = run_act_scale(r, m->x, 0, i);
-        UNROLL for (int j = 0; j < 4; j++)
+        UNROLL for (int b = 0; b < 2; b++)
         {
-            const int b = j / 2, s = j % 2;
-            __m256i sum = _mm256_srai_epi32(isum[b][s], 2);
-            total[b][s] = add_run(total[b][s], sum, r, base[b], i, s, scale);
+            __m256 d[2];
+            run_d(d, r, tile_lines(&tile[b]), i);
+            isum[b][0] = _mm256_srai_epi32(isum[b][0], 2);
+            isum[b][1] = _mm256_srai_epi32(isum[b][1], 2);
+            end_run(total[b][0], isum[b], d, run_a(tile, i, 0));
         }
     }
-    UNROLL for (int j = 0; j < 4; j++) { store(m, block[j / 2], 0, j % 2, total[j / 2][j % 2]); }
+    for (int b = 0; b < 2; b++) { store_tile(&tile[b], total[b]); }
 }
 
-/* n lines of a block times nt tokens. */
-INLINE void lines_tile(__m256i isum[FUSED_TOK][2], const uint8_t *w, const int8_t *q,
-                       size_t q_stride, size_t n, const bool trits, const int nt)
+/* n lines of a block of t2 times nt tokens: isum[token][half]. The order of the loops is the one
+ * that needs the fewest registers. */
+INLINE void t2_tile(__m256i isum[][2], const uint8_t *w, const int8_t *q, size_t q_stride,
+                    size_t n, const int nt)
 {
-    const int n_fields = trits ? 5 : 4;
+    const __m256i three = _mm256_set1_epi8(3);
     for (size_t i = 0; i < n;) {
-        const size_t most = trits ? T1_6_LINES : T2_LINES;
-        size_t end = n - i < most ? n : i + most;
+        size_t end = n - i < T2_LINES ? n : i + T2_LINES;
         __m256i acc[FUSED_TOK][2];
         UNROLL for (int t = 0; t < nt; t++) { acc[t][0] = acc[t][1] = _mm256_setzero_si256(); }
-        for (; i < end; i++, w += 64, q += 4 * n_fields) {
-            prefetch(w);
+        for (; i < end; i++) {
+            __m256i w0 = load(w + 64 * i), w1 = load(w + 64 * i + 32);
+            prefetch(w + 64 * i);
+            UNROLL for (int f = 0; f < 4; f++)
+            {
+                __m256i code0 = _mm256_and_si256(_mm256_srli_epi16(w0, 2 * f), three);
+                __m256i code1 = _mm256_and_si256(_mm256_srli_epi16(w1, 2 * f), three);
+                UNROLL for (int t = 0; t < nt; t++)
+                {
+                    __m256i dword = broadcast4(q + (size_t)t * q_stride + 16 * i + 4 * f);
+                    acc[t][0] = mul_add(acc[t][0], code0, dword);
+                    acc[t][1] = mul_add(acc[t][1], code1, dword);
+                }
+            }
+        }
+        UNROLL for (int t = 0; t < nt; t++)
+        {
+            isum[t][0] = fold(isum[t][0], acc[t][0], 1);
+            isum[t][1] = fold(isum[t][1], acc[t][1], 1);
+        }
+    }
+}
+
+/* The same of t1.6. */
+INLINE void t1_6_tile(__m256i isum[][2], const uint8_t *w, const int8_t *q, size_t q_stride,
+                      size_t n, const int nt)
+{
+    for (size_t i = 0; i < n;) {
+        size_t end = n - i < T1_6_LINES ? n : i + T1_6_LINES;
+        __m256i acc[FUSED_TOK][2];
+        UNROLL for (int t = 0; t < nt; t++) { acc[t][0] = acc[t][1] = _mm256_setzero_si256(); }
+        for (; i < end; i++) {
+            prefetch(w + 64 * i);
             UNROLL for (int s = 0; s < 2; s++)
             {
                 __m256i code[5];
-                codes_of(code, w + 32 * s, trits);
-                UNROLL for (int f = 0; f < n_fields; f++)
+                codes_of(code, w + 64 * i + 32 * s, true);
+                UNROLL for (int f = 0; f < 5; f++)
                 {
                     UNROLL for (int t = 0; t < nt; t++)
                     {
-                        __m256i dword = broadcast4(q + (size_t)t * q_stride + 4 * f);
+                        __m256i dword = broadcast4(q + (size_t)t * q_stride + 20 * i + 4 * f);
                         acc[t][s] = mul_add(acc[t][s], code[f], dword);
                     }
                 }
@@ -241,54 +162,53 @@ INLINE void lines_tile(__m256i isum[FUSED_TOK][2], const uint8_t *w, const int8_
     }
 }
 
-/* One block times all nt tokens, straight from the packed lines. */
-INLINE void fused_tile(const struct matmul *m, const struct runs *r, size_t block,
-                       const bool trits, const int nt)
+/* One block times nt tokens, straight from the packed lines. */
+INLINE void fused_tile(const struct tile *tile, const int32_t *start, const bool trits,
+                       const int nt)
 {
-    const struct activations *x = m->x;
-    const uint8_t *base = m->w->lines + block * r->block_bytes;
+    const struct runs *r = tile->r;
+    const struct activations *x = tile->m->x;
     __m256 total[FUSED_TOK][2];
     UNROLL for (int t = 0; t < nt; t++) { total[t][0] = total[t][1] = _mm256_setzero_ps(); }
     for (size_t i = 0; i < r->n; i++) {
-        size_t n = trits ? (r->n_cols + 19) / 20 : run_lines(r, i);
+        const uint8_t *w = tile_lines(tile) + run_offset(r, i);
+        const int8_t *q = x->q + tile->t0 * x->q_stride + i * r->cols;
         __m256i isum[FUSED_TOK][2];
+        __m256 d[2];
         UNROLL for (int t = 0; t < nt; t++)
         {
-            int32_t start = r->start[(size_t)t * r->n + i];
-            isum[t][0] = isum[t][1] = _mm256_set1_epi32(start);
+            isum[t][0] = isum[t][1] = _mm256_set1_epi32(start[(size_t)t * r->n + i]);
         }
-        lines_tile(isum, base + (trits ? 0 : run_offset(r, i)), x->q + i * r->cols, x->q_stride, n,
-                   trits, nt);
+        if (trits)
+            t1_6_tile(isum, w, q, x->q_stride, run_lines(r, i), nt);
+        else
+            t2_tile(isum, w, q, x->q_stride, run_lines(r, i), nt);
+        run_d(d, r, tile_lines(tile), i);
         UNROLL for (int t = 0; t < nt; t++)
         {
-            float scale = run_act_scale(r, x, (size_t)t, i);
-            total[t][0] = add_run(total[t][0], isum[t][0], r, base, i, 0, scale);
-            total[t][1] = add_run(total[t][1], isum[t][1], r, base, i, 1, scale);
+            end_run(total[t], isum[t], d, run_a(tile, i, (size_t)t));
         }
     }
-    UNROLL for (int t = 0; t < nt; t++)
-    {
-        store(m, block, (size_t)t, 0, total[t][0]);
-        store(m, block, (size_t)t, 1, total[t][1]);
-    }
+    store_tile(tile, total);
 }
 
-INLINE void fused_block(const struct matmul *m, const struct runs *r, size_t block,
-                        const bool trits)
+static void fused_block(const struct tile *tile, const int32_t *start, bool trits)
 {
-    switch (m->x->n_tok) {
-    case 1: fused_tile(m, r, block, trits, 1); break;
-    case 2: fused_tile(m, r, block, trits, 2); break;
-    case 3: fused_tile(m, r, block, trits, 3); break;
-    default: fused_tile(m, r, block, trits, 4); break;
+    switch (2 * tile->n_tok + trits) {
+    case 3: fused_tile(tile, start, true, 1); break;
+    case 4: fused_tile(tile, start, false, 2); break;
+    case 5: fused_tile(tile, start, true, 2); break;
+    case 6: fused_tile(tile, start, false, 3); break;
+    default: fused_tile(tile, start, false, 4); break;
     }
 }
 
-/* A run's lines as bytes 0..2, 64 a step of four columns. */
+/* Lines as bytes 0..2, 64 a step of four columns. */
 INLINE void unpack(uint8_t *codes, const uint8_t *lines, size_t n, const bool trits)
 {
     const int n_fields = trits ? 5 : 4;
     for (size_t i = 0; i < n; i++, codes += LINE_BYTES * n_fields) {
+        prefetch(lines + 64 * i);
         UNROLL for (int s = 0; s < 2; s++)
         {
             __m256i code[5];
@@ -301,9 +221,9 @@ INLINE void unpack(uint8_t *codes, const uint8_t *lines, size_t n, const bool tr
     }
 }
 
-/* Steps of an unpacked block times nt tokens. */
-INLINE void steps_tile(__m256i isum[TILE_TOK][2], const uint8_t *codes, const int8_t *q,
-                       size_t q_stride, size_t n, const int nt)
+/* n steps of unpacked lines times nt tokens. */
+INLINE void steps_tile(__m256i isum[][2], const uint8_t *codes, const int8_t *q, size_t q_stride,
+                       size_t n, const int nt)
 {
     for (size_t i = 0; i < n;) {
         size_t end = n - i < TILE_STEPS ? n : i + TILE_STEPS;
@@ -326,101 +246,99 @@ INLINE void steps_tile(__m256i isum[TILE_TOK][2], const uint8_t *codes, const in
     }
 }
 
-/* An unpacked block times nt tokens from t0 on; start belongs to token t0. */
-INLINE void gemm_tile(const struct matmul *m, const struct runs *r, const uint8_t *codes,
-                      size_t block, size_t t0, const int32_t *start, const int nt)
+/* The same for any number of tokens, in slices as even as can be. */
+static void steps_times(__m256i isum[][2], const uint8_t *codes, const int8_t *q, size_t q_stride,
+                        size_t n, size_t n_tok)
 {
-    const struct activations *x = m->x;
-    const int8_t *q = x->q + t0 * x->q_stride;
-    const uint8_t *base = m->w->lines + block * r->block_bytes;
-    __m256 total[TILE_TOK][2];
-    UNROLL for (int t = 0; t < nt; t++) { total[t][0] = total[t][1] = _mm256_setzero_ps(); }
-    for (size_t i = 0; i < r->n; i++) {
-        size_t k = i * r->cols, n = r->n_cols - k < r->cols ? r->n_cols - k : r->cols;
-        __m256i isum[TILE_TOK][2];
-        UNROLL for (int t = 0; t < nt; t++)
-        {
-            isum[t][0] = isum[t][1] = _mm256_set1_epi32(start[(size_t)t * r->n + i]);
-        }
-        steps_tile(isum, codes + BLOCK_ROWS * k, q + k, x->q_stride, (n + 3) / 4, nt);
-        UNROLL for (int t = 0; t < nt; t++)
-        {
-            float scale = run_act_scale(r, x, t0 + (size_t)t, i);
-            total[t][0] = add_run(total[t][0], isum[t][0], r, base, i, 0, scale);
-            total[t][1] = add_run(total[t][1], isum[t][1], r, base, i, 1, scale);
-        }
-    }
-    UNROLL for (int t = 0; t < nt; t++)
-    {
-        store(m, block, t0 + (size_t)t, 0, total[t][0]);
-        store(m, block, t0 + (size_t)t, 1, total[t][1]);
-    }
-}
-
-/* An unpacked block times n tokens from t0 on, in slices as even as can be. */
-static void gemm_block(const struct matmul *m, const struct runs *r, const uint8_t *codes,
-                       size_t block, size_t t0, size_t n)
-{
-    size_t n_slices = (n + TILE_TOK - 1) / TILE_TOK;
-    for (size_t t = 0, nt; t < n; t += nt, n_slices--) {
-        nt = (n - t + n_slices - 1) / n_slices;
-        const int32_t *start = r->start + t * r->n;
+    size_t n_slices = (n_tok + TILE_TOK - 1) / TILE_TOK;
+    for (size_t nt; n_tok > 0; n_tok -= nt, n_slices--, isum += nt, q += nt * q_stride) {
+        nt = (n_tok + n_slices - 1) / n_slices;
         switch (nt) {
-        case 3: gemm_tile(m, r, codes, block, t0 + t, start, 3); break;
-        case 4: gemm_tile(m, r, codes, block, t0 + t, start, 4); break;
-        case 5: gemm_tile(m, r, codes, block, t0 + t, start, 5); break;
-        case 6: gemm_tile(m, r, codes, block, t0 + t, start, 6); break;
-        default: /* one or two tokens: the rest of very many */
-            for (size_t i = 0; i < nt; i++)
-                gemm_tile(m, r, codes, block, t0 + t + i, start + i * r->n, 1);
+        case 1: steps_tile(isum, codes, q, q_stride, n, 1); break;
+        case 2: steps_tile(isum, codes, q, q_stride, n, 2); break;
+        case 3: steps_tile(isum, codes, q, q_stride, n, 3); break;
+        case 4: steps_tile(isum, codes, q, q_stride, n, 4); break;
+        case 5: steps_tile(isum, codes, q, q_stride, n, 5); break;
+        default: steps_tile(isum, codes, q, q_stride, n, 6); break;
         }
     }
 }
 
-/* Scratch: a block's codes, 16 bytes a column (t1.6 pads to 20 columns, act_stride to 512), then
- * the start values of at most 512 tokens, 4 bytes a run of at least 32 columns. */
-INLINE void gemm(const struct matmul *m, const bool trits)
+/* One block times at most CHUNK_TOK tokens; its lines are unpacked for all of them, as many at a
+ * time as may be multiplied without a fold. */
+static void gemm_block(const struct tile *tile, const int32_t *start, const bool trits)
 {
-    struct runs r = runs_of(m);
-    uint8_t *codes = m->scratch;
-    int32_t *start = (int32_t *)(codes + BLOCK_ROWS * act_stride(r.n_cols));
+    const struct runs *r = tile->r;
+    const struct activations *x = tile->m->x;
+    const size_t most = CHUNK_LINES, n_fields = trits ? 5 : 4;
+    __m256 total[CHUNK_TOK][2], d[2];
+    __m256i isum[CHUNK_TOK][2];
+    _Alignas(64) uint8_t codes[CHUNK_LINES * 5 * LINE_BYTES];
+    zero_floats(total, tile->n_tok);
+    for (size_t i = 0; i < r->n; i++) {
+        const uint8_t *lines = tile_lines(tile) + run_offset(r, i);
+        const int8_t *q = x->q + tile->t0 * x->q_stride + i * r->cols;
+        for (size_t t = 0; t < tile->n_tok; t++) {
+            isum[t][0] = isum[t][1] = _mm256_set1_epi32(start[t * r->n + i]);
+        }
+        for (size_t left = run_lines(r, i), n; left > 0; left -= n) {
+            n = left < most ? left : most;
+            if (trits)
+                unpack(codes, lines, n, true);
+            else
+                unpack(codes, lines, n, false);
+            steps_times(isum, codes, q, x->q_stride, n * n_fields, tile->n_tok);
+            lines += n * LINE_BYTES, q += n * r->line_cols;
+        }
+        run_d(d, r, tile_lines(tile), i);
+        for (size_t t = 0; t < tile->n_tok; t++) {
+            end_run(total[t], isum[t], d, run_a(tile, i, t));
+        }
+    }
+    store_tile(tile, total);
+}
+
+/* Scratch: the start values of at most CHUNK_TOK tokens, 4 bytes a run of at least 32 columns. */
+static void gemm(const struct matmul *m, bool trits)
+{
+    const struct runs r = runs_of(m);
     for (size_t t0 = 0; t0 < m->x->n_tok; t0 += CHUNK_TOK) {
         size_t n_tok = m->x->n_tok - t0 < CHUNK_TOK ? m->x->n_tok - t0 : CHUNK_TOK;
-        runs_start(&r, m->x, t0, n_tok, start);
+        runs_start(m->scratch, &r, m->x, t0, n_tok);
         for (size_t block = m->block_begin; block < m->block_end; block++) {
-            const uint8_t *base = m->w->lines + block * r.block_bytes;
-            if (trits)
-                unpack(codes, base, (r.n_cols + 19) / 20, true);
-            for (size_t i = 0; !trits && i < r.n; i++)
-                unpack(codes + i * r.cols * BLOCK_ROWS, base + run_offset(&r, i),
-                       run_lines(&r, i), false);
-            gemm_block(m, &r, codes, block, t0, n_tok);
+            const struct tile tile = {m, &r, block, t0, n_tok};
+            gemm_block(&tile, m->scratch, trits);
         }
     }
 }
 
-/* Two streams of blocks, one from each half of the range, as prefetching likes it; an odd block in
- * the middle is computed twice, to the same bits. */
-INLINE void fused(const struct matmul *m, const bool trits)
+static void fused(const struct matmul *m, bool trits)
 {
-    struct runs r = runs_of(m);
-    runs_start(&r, m->x, 0, m->x->n_tok, m->scratch);
-    size_t half = (m->block_end - m->block_begin + 1) / 2;
-    for (size_t i = 0; i < half; i++) {
-        size_t second = m->block_begin + half + i;
-        size_t block[2] = {m->block_begin + i, second < m->block_end ? second : m->block_end - 1};
-        if (!trits && m->x->n_tok == 1) {
-            t2_pair(m, &r, block);
-        } else {
-            fused_block(m, &r, block[0], trits);
-            fused_block(m, &r, block[1], trits);
+    const struct runs r = runs_of(m);
+    const size_t n_tok = m->x->n_tok;
+    int32_t *start = m->scratch;
+    runs_start(start, &r, m->x, 0, n_tok);
+    for (size_t i = 0; i < n_pairs(m); i++) {
+        size_t block[2];
+        pair_at(block, m, i);
+        if (!trits && n_tok == 1) {
+            t2_pair(m, &r, start, block);
+            continue;
+        }
+        size_t n_slices = (n_tok + FUSED_TOK - 1) / FUSED_TOK;
+        for (size_t t = 0, nt; t < n_tok; t += nt, n_slices--) {
+            nt = (n_tok - t + n_slices - 1) / n_slices;
+            for (int b = 0; b < 2; b++) {
+                const struct tile tile = {m, &r, block[b], t, nt};
+                fused_block(&tile, start + t * r.n, trits);
+            }
         }
     }
 }
 
 static void t2_i8(const struct matmul *m)
 {
-    if (m->x->n_tok <= FUSED_TOK)
+    if (m->x->n_tok <= 16)
         fused(m, false);
     else
         gemm(m, false);
@@ -428,7 +346,7 @@ static void t2_i8(const struct matmul *m)
 
 static void t1_6_i8(const struct matmul *m)
 {
-    if (m->x->n_tok <= FUSED_TOK)
+    if (m->x->n_tok <= 2)
         fused(m, true);
     else
         gemm(m, true);

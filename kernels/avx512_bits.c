@@ -14,38 +14,24 @@
  *
  * range: a byte grows by at most 8 in a B1 line, 8 + 4 in a T2 line; 31 and 20 lines stay below
  * 256. vpdpbusd adds a row's four bytes times weight_p, -128..64, to int32: |T| <= n_cols * 255. */
-#include <immintrin.h>
-#include <string.h>
-
-#include "kernels/runs.h"
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#include "kernels/avx512_rows.h"
 
 enum method { XNOR, AND_B1, AND_T2 };
-enum { PREFETCH = 4096, MAX_PLANES = 8 }; /* bytes ahead */
-enum { SIGN_TOKENS = 32, PLANE_TOKENS = 4 }; /* patterns of a panel: 64 bytes a column at most */
+enum { PREFETCH = 4096 }; /* bytes ahead */
+enum { SIGN_TOK = 32, PLANE_TOK = 4 }; /* patterns of a panel: 64 bytes a column at most */
 
 struct token {
     const uint8_t *pattern; /* [n_lines][n_planes], 64 bytes each; AND_T2: dwords both, high */
-    const int32_t *start;   /* [n_runs] */
-    const float *scale;     /* [n_runs] */
+    const int32_t *start;   /* [runs] */
 };
 
-ALWAYS_INLINE size_t pattern_bytes(enum method method)
+INLINE size_t pattern_bytes(enum method method)
 {
     return method == AND_T2 ? 8 : 64;
 }
 
-/* Byte 4r+j <- byte 16j+r: a row's four bytes of a B1 line side by side. */
-ALWAYS_INLINE __m512i row_order(void)
-{
-    const __m512i row = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i spread = _mm512_mullo_epi32(row, _mm512_set1_epi32(0x01010101));
-    return _mm512_add_epi32(spread, _mm512_set1_epi32(0x30201000));
-}
-
 /* The patterns of one B1 line: bit f of byte j is column 4f+j, the same for all 16 rows. */
-ALWAYS_INLINE void make_patterns_b1(uint8_t *to, const int8_t *q, int np, bool sign)
+INLINE void make_patterns_b1(uint8_t *to, const int8_t *q, int np, bool sign)
 {
     const __m256i columns = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
@@ -66,7 +52,7 @@ ALWAYS_INLINE void make_patterns_b1(uint8_t *to, const int8_t *q, int np, bool s
 }
 
 /* Of one T2 line: bits 2f and 2f+1 of byte i are column 4f+i. */
-ALWAYS_INLINE void make_patterns_t2(uint8_t *to, const int8_t *q, int np)
+INLINE void make_patterns_t2(uint8_t *to, const int8_t *q, int np)
 {
     const __m256i columns = _mm256_setr_epi8(
         0, -1, 4, -1, 8, -1, 12, -1, 1, -1, 5, -1, 9, -1, 13, -1,
@@ -81,65 +67,61 @@ ALWAYS_INLINE void make_patterns_t2(uint8_t *to, const int8_t *q, int np)
     }
 }
 
-static uint8_t *make_token(struct token *x, const struct matmul *m, const struct runs *u, size_t t,
+static uint8_t *make_token(struct token *x, const struct matmul *m, const struct runs *r, size_t t,
                            uint8_t *at, enum method method, int np)
 {
     const int8_t *q = m->x->q + t * m->x->q_stride;
-    const size_t line_bytes = (size_t)np * pattern_bytes(method);
-    const size_t n_cols = m->w->n_cols;
-    int32_t *start = (int32_t *)(at + u->n_lines * line_bytes);
-    float *scale = (float *)(start + u->n_runs);
-    *x = (struct token){at, start, scale};
-    for (size_t i = 0; i < u->n_lines; i++)
+    const size_t line_bytes = (size_t)np * pattern_bytes(method), n_lines = all_lines(r);
+    int32_t *start = (int32_t *)(at + n_lines * line_bytes);
+    *x = (struct token){at, start};
+    for (size_t i = 0; i < n_lines; i++)
         if (method == AND_T2)
             make_patterns_t2(at + i * line_bytes, q + 16 * i, np);
         else
             make_patterns_b1(at + i * line_bytes, q + 32 * i, np, method == XNOR);
-    for (size_t i = 0; i < u->n_runs; i++) {
-        const size_t left = n_cols - i * u->run_cols;
-        start[i] = method == XNOR ? (int32_t)(left < u->run_cols ? left : u->run_cols)
-                                  : -run_sum(m, u, t, i);
-        scale[i] = run_scale(m, u, t, i);
+    for (size_t i = 0; i < r->n; i++) {
+        const size_t left = r->n_cols - i * r->cols;
+        start[i] = method == XNOR ? (int32_t)(left < r->cols ? left : r->cols)
+                                  : -run_sum(r, m->x, t, i);
     }
-    size_t n_bytes = u->n_lines * line_bytes + u->n_runs * 8;
-    return at + (n_bytes + 63) / 64 * 64;
+    return at + (n_lines * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
 }
 
-/* Counts n lines of ns blocks against nt tokens of np planes. The loops have fixed ends and an
- * `if`, so that compilers unroll them completely and keep the counts in registers. */
-ALWAYS_INLINE void count_lines(__m512i count[4][MAX_PLANES], const uint8_t *p[4],
-                               const struct token *x, size_t line, size_t n, enum method method,
-                               int ns, int nt, int np)
+/* Counts n lines of ns blocks against np planes from p0 on, of n_planes, of nt tokens: nt * np <= 4.
+ * The loops have fixed ends and an `if`, so that compilers unroll them completely and keep the
+ * counts in registers. */
+INLINE void count_lines(__m512i count[4][4], const uint8_t *const p[4], const struct token *x,
+                        size_t line, size_t n, size_t p0, size_t n_planes, enum method method,
+                        int ns, int nt, int np)
 {
     const size_t step = pattern_bytes(method);
-    for (; n > 0; n--, line++) {
+    for (size_t k = 0; k < n; k++) {
         __m512i w[4];
 #pragma GCC unroll 4
         for (int s = 0; s < 4; s++)
             if (s < ns) {
-                _mm_prefetch((const char *)p[s] + PREFETCH, _MM_HINT_T0);
-                w[s] = _mm512_loadu_si512(p[s]);
-                p[s] += LINE_BYTES;
+                _mm_prefetch((const char *)p[s] + LINE_BYTES * k + PREFETCH, _MM_HINT_T0);
+                w[s] = _mm512_loadu_si512(p[s] + LINE_BYTES * k);
             }
-#pragma GCC unroll 32
-        for (int i = 0; i < 4 * MAX_PLANES; i++)
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
             if (i % 4 < ns && i / 4 < nt * np) {
                 const int s = i % 4, j = i / 4;
                 const uint8_t *pattern =
-                    x[j / np].pattern + (line * (size_t)np + (size_t)(j % np)) * step;
+                    x[j / np].pattern + ((line + k) * n_planes + p0 + (size_t)(j % np)) * step;
                 __m512i c = count[s][j];
                 if (method == AND_T2) {
                     int32_t bits[2];
                     memcpy(bits, pattern, sizeof bits);
                     const __m512i both = _mm512_and_si512(w[s], _mm512_set1_epi32(bits[0]));
                     const __m512i high = _mm512_and_si512(w[s], _mm512_set1_epi32(bits[1]));
-                    c = _mm512_add_epi8(c, _mm512_popcnt_epi8(both));
-                    c = _mm512_add_epi8(c, _mm512_popcnt_epi8(high));
+                    c = add8(c, _mm512_popcnt_epi8(both));
+                    c = add8(c, _mm512_popcnt_epi8(high));
                 } else {
                     const __m512i bits = _mm512_load_si512(pattern);
                     const __m512i hits = method == XNOR ? _mm512_xor_si512(w[s], bits)
                                                         : _mm512_and_si512(w[s], bits);
-                    c = _mm512_add_epi8(c, _mm512_popcnt_epi8(hits));
+                    c = add8(c, _mm512_popcnt_epi8(hits));
                 }
                 count[s][j] = c;
             }
@@ -147,163 +129,149 @@ ALWAYS_INLINE void count_lines(__m512i count[4][MAX_PLANES], const uint8_t *p[4]
 }
 
 /* sum += the counts of each token's planes by their weights. */
-ALWAYS_INLINE void weigh(__m512i sum[4][4], __m512i count[4][MAX_PLANES], enum method method,
-                         int ns, int nt, int np)
+INLINE void weigh(__m512i sum[4][4], __m512i count[4][4], size_t p0, size_t n_planes,
+                  enum method method, int ns, int nt, int np)
 {
     const __m512i order = row_order();
-#pragma GCC unroll 32
-    for (int i = 0; i < 4 * MAX_PLANES; i++)
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
         if (i % 4 < ns && i / 4 < nt * np) {
-            const int s = i % 4, j = i / 4, p = j % np;
-            const int8_t weight = (int8_t)(p + 1 < np ? 1 << p : -(1 << p));
+            const int s = i % 4, j = i / 4;
+            const size_t plane = p0 + (size_t)(j % np);
+            const int weight = plane + 1 < n_planes ? 1 << plane : -(1 << plane);
             __m512i c = count[s][j];
             if (method != AND_T2)
                 c = _mm512_permutexvar_epi8(order, c);
-            sum[s][j / np] = _mm512_dpbusd_epi32(sum[s][j / np], c, _mm512_set1_epi8(weight));
+            sum[s][j / np] = dot_add(sum[s][j / np], c, _mm512_set1_epi8((char)weight));
         }
 }
 
-/* The 16 scales of group g; every other group begins with a line of them, which *p stands at. */
-ALWAYS_INLINE __m512 group_scale(const uint8_t **p, const uint8_t **scales, size_t g)
-{
-    if (g % 2 == 0)
-        *scales = *p, *p += LINE_BYTES;
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(*scales + 32 * (g % 2))));
-}
-
-/* y of block b and token t, given the sum of its runs. */
-ALWAYS_INLINE void finish(const struct matmul *m, size_t b, size_t t, __m512 acc)
-{
-    const struct matrix *w = m->w;
-    __m512 scale = _mm512_set1_ps(w->scale_kind == SCALE_TENSOR ? w->scale[0] : 1.0f);
-    if (w->scale_kind == SCALE_ROW)
-        scale = _mm512_loadu_ps(w->scale + b * BLOCK_ROWS);
-    scale = _mm512_mul_ps(scale, _mm512_set1_ps(token_scale(m, t)));
-    _mm512_storeu_ps(m->y + t * m->y_stride + b * BLOCK_ROWS, _mm512_mul_ps(acc, scale));
-}
-
-/* ns blocks, a stride apart from block b on, times nt tokens, x[0] being token t0. */
-ALWAYS_INLINE void count_blocks(const struct matmul *m, const struct runs *u,
-                                const struct token *x, size_t t0, size_t block, size_t stride,
-                                enum method method, int ns, int nt, int np)
+/* ns blocks times nt tokens, of which x[0] is the first. */
+INLINE void count_tile(const struct tile *tile, const struct token *x, size_t n_planes,
+                       enum method method, int ns, int nt, int np)
 {
     const size_t segment = method == AND_T2 ? 20 : 31;
-    const uint8_t *p[4], *scales[4];
-    __m512 acc[4][4], d[4];
-#pragma GCC unroll 4
-    for (int s = 0; s < 4; s++) {
-        const size_t b = block + (s < ns ? (size_t)s * stride : 0);
-        scales[s] = p[s] = m->w->lines + b * u->block_bytes;
-        d[s] = _mm512_set1_ps(1.0f);
-        acc[s][0] = acc[s][1] = acc[s][2] = acc[s][3] = _mm512_setzero_ps();
-    }
-    size_t line = 0;
-    for (size_t run = 0; run < u->n_runs; run++) {
-        if (u->grouped && run % u->group_runs == 0)
-#pragma GCC unroll 4
-            for (int s = 0; s < 4; s++)
-                if (s < ns)
-                    d[s] = group_scale(&p[s], &scales[s], run / u->group_runs);
-        __m512i sum[4][4], count[4][MAX_PLANES];
+    const struct runs *r = tile->r;
+    const uint8_t *p[4];
+    __m512 total[4][4];
+    __m512i sum[4][4], count[4][4];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
+        total[i / 4][i % 4] = _mm512_setzero_ps();
+    for (size_t run = 0; run < r->n; run++) {
+        for (int s = 0; s < ns; s++)
+            p[s] = tile_lines(&tile[s]) + run_offset(r, run);
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++)
             sum[i / 4][i % 4] = _mm512_setzero_si512();
-        size_t end = line + u->run_lines < u->n_lines ? line + u->run_lines : u->n_lines;
-        while (line < end) {
-            size_t n = end - line < segment ? end - line : segment;
-#pragma GCC unroll 32
-            for (int i = 0; i < 4 * MAX_PLANES; i++)
-                count[i % 4][i / 4] = _mm512_setzero_si512();
-            count_lines(count, p, x, line, n, method, ns, nt, np);
-            weigh(sum, count, method, ns, nt, np);
-            line += n;
+        size_t line = run * r->n_lines, end = line + run_lines(r, run);
+        for (size_t n; line < end; line += n) {
+            n = end - line < segment ? end - line : segment;
+            for (size_t p0 = 0; p0 < n_planes; p0 += (size_t)np) {
+#pragma GCC unroll 16
+                for (int i = 0; i < 16; i++)
+                    count[i / 4][i % 4] = _mm512_setzero_si512();
+                count_lines(count, p, x, line, n, p0, n_planes, method, ns, nt, np);
+                weigh(sum, count, p0, n_planes, method, ns, nt, np);
+            }
+            for (int s = 0; s < ns; s++)
+                p[s] += n * LINE_BYTES;
         }
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++)
-            if (i / 4 < ns && i % 4 < nt) {
-                const int s = i / 4, t = i % 4;
-                __m512i total = _mm512_slli_epi32(sum[s][t], method == AND_T2 ? 0 : 1);
-                total = _mm512_add_epi32(total, _mm512_set1_epi32(x[t].start[run]));
-                __m512 scale = _mm512_mul_ps(d[s], _mm512_set1_ps(x[t].scale[run]));
-                acc[s][t] = _mm512_add_ps(acc[s][t],
-                                          _mm512_mul_ps(_mm512_cvtepi32_ps(total), scale));
+            if (i / 4 < nt && i % 4 < ns) {
+                const int s = i % 4, t = i / 4;
+                __m512i isum = _mm512_slli_epi32(sum[s][t], method == AND_T2 ? 0 : 1);
+                isum = _mm512_add_epi32(isum, _mm512_set1_epi32(x[t].start[run]));
+                total[s][t] = end_run(total[s][t], isum, run_d(&tile[s], run),
+                                      run_a(tile, run, (size_t)t));
             }
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; i++)
-        if (i / 4 < ns && i % 4 < nt)
-            finish(m, block + (size_t)(i / 4) * stride, t0 + (size_t)(i % 4), acc[i / 4][i % 4]);
+    for (int s = 0; s < ns; s++)
+        store_tile(&tile[s], total[s]);
 }
 
-/* ns blocks times n_tok tokens, four at a time. */
-ALWAYS_INLINE void sign_blocks(const struct matmul *m, const struct runs *u, const struct token *x,
-                               size_t t0, size_t n_tok, size_t block, size_t stride, int ns)
+/* Four blocks times all tokens of a panel, four at a time. */
+static void sign_blocks(struct tile tile[4], const struct token *x, size_t n_tok)
 {
-    for (size_t t = 0; t < n_tok; t += 4)
+    for (size_t t = 0; t < n_tok; t += 4) {
+        for (int s = 0; s < 4; s++)
+            tile[s].n_tok = n_tok - t < 4 ? n_tok - t : 4;
         switch (n_tok - t) {
-        case 1: count_blocks(m, u, x + t, t0 + t, block, stride, XNOR, ns, 1, 1); break;
-        case 2: count_blocks(m, u, x + t, t0 + t, block, stride, XNOR, ns, 2, 1); break;
-        case 3: count_blocks(m, u, x + t, t0 + t, block, stride, XNOR, ns, 3, 1); break;
-        default: count_blocks(m, u, x + t, t0 + t, block, stride, XNOR, ns, 4, 1); break;
+        case 1: count_tile(tile, x + t, 1, XNOR, 4, 1, 1); break;
+        case 2: count_tile(tile, x + t, 1, XNOR, 4, 2, 1); break;
+        case 3: count_tile(tile, x + t, 1, XNOR, 4, 3, 1); break;
+        default: count_tile(tile, x + t, 1, XNOR, 4, 4, 1); break;
         }
+        for (int s = 0; s < 4; s++)
+            tile[s].t0 += 4;
+    }
+}
+
+/* A block that is left over times all tokens of a panel. */
+static void sign_block(struct tile tile, const struct token *x, size_t n_tok)
+{
+    tile.n_tok = 1;
+    for (size_t t = 0; t < n_tok; t++, tile.t0++)
+        count_tile(&tile, x + t, 1, XNOR, 1, 1, 1);
 }
 
 /* Four streams, each of which reads memory straight on. */
 static void binary_sign(const struct matmul *m)
 {
-    const struct runs u = runs_of(m);
-    const size_t part = (m->block_end - m->block_begin) / 4, four = m->block_begin + part;
-    struct token x[SIGN_TOKENS];
+    const struct runs r = runs_of(m);
+    const size_t part = (m->block_end - m->block_begin) / 4;
+    struct token x[SIGN_TOK];
     for (size_t t = 0, nt; t < m->x->n_tok; t += nt) {
         uint8_t *at = m->scratch;
-        nt = m->x->n_tok - t < SIGN_TOKENS ? m->x->n_tok - t : SIGN_TOKENS;
+        nt = m->x->n_tok - t < SIGN_TOK ? m->x->n_tok - t : SIGN_TOK;
         for (size_t i = 0; i < nt; i++)
-            at = make_token(&x[i], m, &u, t + i, at, XNOR, 1);
-        for (size_t b = m->block_begin; b < four; b++)
-            sign_blocks(m, &u, x, t, nt, b, part, 4);
+            at = make_token(&x[i], m, &r, t + i, at, XNOR, 1);
+        for (size_t b = m->block_begin; b < m->block_begin + part; b++) {
+            struct tile tile[4];
+            for (size_t s = 0; s < 4; s++)
+                tile[s] = (struct tile){m, &r, b + s * part, t, 0};
+            sign_blocks(tile, x, nt);
+        }
         for (size_t b = m->block_begin + 4 * part; b < m->block_end; b++)
-            sign_blocks(m, &u, x, t, nt, b, 0, 1);
+            sign_block((struct tile){m, &r, b, t, 0}, x, nt);
     }
 }
 
-/* Two streams, one token at a time while their lines are near. */
-ALWAYS_INLINE void plane_products(const struct matmul *m, enum method method, int np)
+/* Pairs of blocks, one token at a time while their lines are near. */
+INLINE void plane_products(const struct matmul *m, enum method method)
 {
-    const struct runs u = runs_of(m);
-    const size_t half = (m->block_end - m->block_begin) / 2;
-    struct token x[PLANE_TOKENS];
+    const struct runs r = runs_of(m);
+    const int n_planes = m->x->kind == ACT_I8 ? 8 : m->x->kind == ACT_I4 ? 4 : 2;
+    struct token x[PLANE_TOK];
     for (size_t t0 = 0, nt; t0 < m->x->n_tok; t0 += nt) {
         uint8_t *at = m->scratch;
-        nt = m->x->n_tok - t0 < PLANE_TOKENS ? m->x->n_tok - t0 : PLANE_TOKENS;
+        nt = m->x->n_tok - t0 < PLANE_TOK ? m->x->n_tok - t0 : PLANE_TOK;
         for (size_t t = 0; t < nt; t++)
-            at = make_token(&x[t], m, &u, t0 + t, at, method, np);
-        for (size_t b = m->block_begin; b < m->block_begin + half; b++)
-            for (size_t t = 0; t < nt; t++)
-                count_blocks(m, &u, x + t, t0 + t, b, half, method, 2, 1, np);
-        for (size_t b = m->block_begin + 2 * half; b < m->block_end; b++)
-            for (size_t t = 0; t < nt; t++)
-                count_blocks(m, &u, x + t, t0 + t, b, 0, method, 1, 1, np);
+            at = make_token(&x[t], m, &r, t0 + t, at, method, n_planes);
+        for (size_t i = 0; i < n_pairs(m); i++) {
+            size_t block[2];
+            pair_at(block, m, i);
+            for (size_t t = 0; t < nt; t++) {
+                const struct tile tile[2] = {{m, &r, block[0], t0 + t, 1},
+                                             {m, &r, block[1], t0 + t, 1}};
+                if (n_planes == 2)
+                    count_tile(tile, x + t, 2, method, 2, 1, 2);
+                else
+                    count_tile(tile, x + t, (size_t)n_planes, method, 2, 1, 4);
+            }
+        }
     }
 }
 
 static void binary_planes(const struct matmul *m)
 {
-    if (m->x->kind == ACT_I8)
-        plane_products(m, AND_B1, 8);
-    else if (m->x->kind == ACT_I4)
-        plane_products(m, AND_B1, 4);
-    else
-        plane_products(m, AND_B1, 2);
+    plane_products(m, AND_B1);
 }
 
 static void ternary_planes(const struct matmul *m)
 {
-    if (m->x->kind == ACT_I8)
-        plane_products(m, AND_T2, 8);
-    else if (m->x->kind == ACT_I4)
-        plane_products(m, AND_T2, 4);
-    else
-        plane_products(m, AND_T2, 2);
+    plane_products(m, AND_T2);
 }
 
 void fill_avx512_bits(struct matrix_kernels *m)

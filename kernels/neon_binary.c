@@ -25,16 +25,13 @@
 
 #include "kernels/runs.h"
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-enum { BATCH_TOKENS = 8, PLANE_TOKENS = 2, SEGMENT_LINES = 4, MAX_BLOCKS = 2 };
+enum { BATCH_TOK = 8, PLANE_TOK = 2, SEGMENT_LINES = 4, MAX_BLOCKS = 2 };
 
 /* One token: its tables, [n_lines][2 nibbles][low, high][64], narrow: without high; or patterns
  * of bits that lie as a line's own, [n_lines][n_planes][64]. */
 struct token {
     const uint8_t *tables;
-    const int32_t *start; /* [n_runs] */
-    const float *scale;   /* [n_runs] */
+    const int32_t *start; /* [runs] */
 };
 
 /* What one token has of one block: rows 4i..4i+3. */
@@ -43,18 +40,24 @@ struct totals {
     float32x4_t acc[4];
 };
 
-/* Starts and scales of a token behind its n_bytes of tables; returns the end. */
-static uint8_t *place_token(struct token *x, const struct runs *u, uint8_t *at, size_t n_bytes,
-                            int32_t **start, float **scale)
+/* A block of a matrix times n_tok tokens from t0 on. */
+struct tile {
+    const struct matmul *m;
+    const struct runs *r;
+    size_t block, t0, n_tok;
+};
+
+/* Starts of a token behind its n_bytes of tables; returns the end. */
+static uint8_t *place_token(struct token *x, const struct runs *r, uint8_t *at, size_t n_bytes,
+                            int32_t **start)
 {
     *start = (int32_t *)(at + n_bytes);
-    *scale = (float *)(*start + u->n_runs);
-    *x = (struct token){at, *start, *scale};
-    return at + (n_bytes + u->n_runs * 8 + 63) / 64 * 64;
+    *x = (struct token){at, *start};
+    return at + (n_bytes + r->n * sizeof **start + 63) / 64 * 64;
 }
 
 /* T of four activations: q[0], q[4], q[8], q[12], for n = 0..7 and 8..15. */
-ALWAYS_INLINE void subset_sums(uint16x8_t t[2], const int8_t *q, uint16_t lift)
+INLINE void subset_sums(uint16x8_t t[2], const int8_t *q, uint16_t lift)
 {
     static const uint16_t bits[3][8] = {{0, 1, 0, 1, 0, 1, 0, 1}, {0, 0, 1, 1, 0, 0, 1, 1},
                                         {0, 0, 0, 0, 1, 1, 1, 1}};
@@ -89,20 +92,18 @@ static int32_t make_tables(uint8_t *table, const int8_t *q, bool wide)
     return negatives;
 }
 
-static uint8_t *make_table_token(struct token *x, const struct matmul *m, const struct runs *u,
+static uint8_t *make_table_token(struct token *x, const struct matmul *m, const struct runs *r,
                                  size_t t, uint8_t *at, bool wide)
 {
     const size_t line_bytes = wide ? 256 : 128;
     const int8_t *q = m->x->q + t * m->x->q_stride;
     int32_t *start;
-    float *scale;
-    uint8_t *end = place_token(x, u, at, u->n_lines * line_bytes, &start, &scale);
-    for (size_t i = 0, line = 0; i < u->n_runs; i++) {
+    uint8_t *end = place_token(x, r, at, all_lines(r) * line_bytes, &start);
+    for (size_t i = 0; i < r->n; i++) {
         int32_t negatives = 0;
-        for (size_t stop = line + u->run_lines; line < stop && line < u->n_lines; line++)
-            negatives += make_tables(at + line * line_bytes, q + 32 * line, wide);
-        start[i] = -(run_sum(m, u, t, i) + 2 * negatives); /* sum |q| */
-        scale[i] = run_scale(m, u, t, i);
+        for (size_t n = run_lines(r, i); n > 0; n--, at += line_bytes, q += 32)
+            negatives += make_tables(at, q, wide);
+        start[i] = -(run_sum(r, m->x, t, i) + 2 * negatives); /* sum |q| */
     }
     return end;
 }
@@ -112,12 +113,11 @@ struct nibbles {
     uint8x16_t even[SEGMENT_LINES][4][MAX_BLOCKS], odd[SEGMENT_LINES][4][MAX_BLOCKS];
 };
 
-ALWAYS_INLINE void cut_nibbles(struct nibbles *to, const uint8_t *const p[MAX_BLOCKS], size_t n,
-                               int nb)
+INLINE void cut_nibbles(struct nibbles *to, const uint8_t *const p[MAX_BLOCKS], size_t n)
 {
     for (size_t i = 0; i < n; i++)
         for (int j = 0; j < 4; j++)
-            for (int b = 0; b < nb; b++) {
+            for (int b = 0; b < MAX_BLOCKS; b++) {
                 const uint8x16_t w = vld1q_u8(p[b] + LINE_BYTES * i + 16 * j);
                 to->even[i][j][b] = vandq_u8(w, vdupq_n_u8(15));
                 to->odd[i][j][b] = vshrq_n_u8(w, 4);
@@ -125,7 +125,7 @@ ALWAYS_INLINE void cut_nibbles(struct nibbles *to, const uint8_t *const p[MAX_BL
 }
 
 /* isum += t, 16 sums of rows in 16 bits, times 2. */
-ALWAYS_INLINE void add_twice(struct totals *to, uint16x8_t t0, uint16x8_t t8)
+INLINE void add_twice(struct totals *to, uint16x8_t t0, uint16x8_t t8)
 {
     to->isum[0] = vaddq_s32(to->isum[0], vreinterpretq_s32_u32(vshll_n_u16(vget_low_u16(t0), 1)));
     to->isum[1] = vaddq_s32(to->isum[1], vreinterpretq_s32_u32(vshll_n_u16(vget_high_u16(t0), 1)));
@@ -133,10 +133,9 @@ ALWAYS_INLINE void add_twice(struct totals *to, uint16x8_t t0, uint16x8_t t8)
     to->isum[3] = vaddq_s32(to->isum[3], vreinterpretq_s32_u32(vshll_n_u16(vget_high_u16(t8), 1)));
 }
 
-/* isum += twice the T of n lines of nb blocks. Loops over blocks have a fixed end and an `if`, so
- * that compilers unroll them completely and keep the sums in registers. */
-ALWAYS_INLINE void look_up(struct totals *to[MAX_BLOCKS], const struct nibbles *w,
-                           const uint8_t *table, size_t n, int nb, bool wide)
+/* isum += twice the T of n lines of two blocks. */
+INLINE void look_up(struct totals *to[MAX_BLOCKS], const struct nibbles *w, const uint8_t *table,
+                    size_t n, bool wide)
 {
     uint8x16_t low[MAX_BLOCKS][2], high[MAX_BLOCKS][4];
 #pragma GCC unroll 2
@@ -151,42 +150,37 @@ ALWAYS_INLINE void look_up(struct totals *to[MAX_BLOCKS], const struct nibbles *
             const uint8x16_t low0 = vld1q_u8(at), low1 = vld1q_u8(at + (wide ? 128 : 0));
             const uint8x16_t high0 = vld1q_u8(top), high1 = vld1q_u8(top + (wide ? 128 : 64));
 #pragma GCC unroll 2
-            for (int b = 0; b < MAX_BLOCKS; b++)
-                if (b < nb) {
-                    const uint8x16_t even = w->even[i][j][b], odd = w->odd[i][j][b];
-                    if (wide) {
-                        low[b][j / 2] = vaddq_u8(low[b][j / 2], vqtbl1q_u8(low0, even));
-                        low[b][j / 2] = vaddq_u8(low[b][j / 2], vqtbl1q_u8(low1, odd));
-                    }
-                    high[b][j] = vaddq_u8(high[b][j], vqtbl1q_u8(high0, even));
-                    high[b][j] = vaddq_u8(high[b][j], vqtbl1q_u8(high1, odd));
+            for (int b = 0; b < MAX_BLOCKS; b++) {
+                const uint8x16_t even = w->even[i][j][b], odd = w->odd[i][j][b];
+                if (wide) {
+                    low[b][j / 2] = vaddq_u8(low[b][j / 2], vqtbl1q_u8(low0, even));
+                    low[b][j / 2] = vaddq_u8(low[b][j / 2], vqtbl1q_u8(low1, odd));
                 }
+                high[b][j] = vaddq_u8(high[b][j], vqtbl1q_u8(high0, even));
+                high[b][j] = vaddq_u8(high[b][j], vqtbl1q_u8(high1, odd));
+            }
         }
 #pragma GCC unroll 2
-    for (int b = 0; b < MAX_BLOCKS; b++)
-        if (b < nb) {
-            const uint8x16_t *h = high[b], *l = low[b];
-            const uint16x8_t h0 = vaddq_u16(vaddl_u8(vget_low_u8(h[0]), vget_low_u8(h[1])),
-                                            vaddl_u8(vget_low_u8(h[2]), vget_low_u8(h[3])));
-            const uint16x8_t h8 = vaddq_u16(vaddl_high_u8(h[0], h[1]), vaddl_high_u8(h[2], h[3]));
-            if (wide)
-                add_twice(to[b],
-                          vmlaq_n_u16(vaddl_u8(vget_low_u8(l[0]), vget_low_u8(l[1])), h0, 16),
-                          vmlaq_n_u16(vaddl_high_u8(l[0], l[1]), h8, 16));
-            else
-                add_twice(to[b], h0, h8);
-        }
+    for (int b = 0; b < MAX_BLOCKS; b++) {
+        const uint8x16_t *h = high[b], *l = low[b];
+        const uint16x8_t h0 = vaddq_u16(vaddl_u8(vget_low_u8(h[0]), vget_low_u8(h[1])),
+                                        vaddl_u8(vget_low_u8(h[2]), vget_low_u8(h[3])));
+        const uint16x8_t h8 = vaddq_u16(vaddl_high_u8(h[0], h[1]), vaddl_high_u8(h[2], h[3]));
+        if (wide)
+            add_twice(to[b], vmlaq_n_u16(vaddl_u8(vget_low_u8(l[0]), vget_low_u8(l[1])), h0, 16),
+                      vmlaq_n_u16(vaddl_high_u8(l[0], l[1]), h8, 16));
+        else
+            add_twice(to[b], h0, h8);
+    }
 }
 
-/* The 16 scales of group g; every other group begins with a line of them, which *p stands at. */
-static void group_scale(float32x4_t d[4], const uint8_t **p, const uint8_t **scales, size_t g)
+/* The scales of run i. */
+static void run_d(float32x4_t d[4], const struct tile *tile, const uint8_t *block, size_t i)
 {
-    if (g % 2 == 0)
-        *scales = *p, *p += LINE_BYTES;
-    for (size_t i = 0; i < 4; i++) {
-        uint16_t half[4];
-        memcpy(half, *scales + 32 * (g % 2) + 8 * i, sizeof half);
-        d[i] = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(half)));
+    d[0] = d[1] = d[2] = d[3] = vdupq_n_f32(1.0f);
+    for (size_t j = 0; j < 4 && tile->r->grouped; j++) {
+        const uint8_t *halves = block + run_scales(tile->r, i) + 8 * j;
+        d[j] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(halves)));
     }
 }
 
@@ -209,66 +203,67 @@ static void finish(const struct matmul *m, size_t b, size_t t, const struct tota
         float32x4_t scale = vdupq_n_f32(w->scale_kind == SCALE_TENSOR ? w->scale[0] : 1.0f);
         if (w->scale_kind == SCALE_ROW)
             scale = vld1q_f32(w->scale + row);
-        scale = vmulq_f32(scale, vdupq_n_f32(token_scale(m, t)));
+        scale = vmulq_f32(scale, vdupq_n_f32(token_scale(m->x, t)));
         vst1q_f32(m->y + t * m->y_stride + row, vmulq_f32(from->acc[i], scale));
     }
 }
 
-/* nb blocks, a stride apart from `block` on, times nt tokens, x[0] being token t0. */
-ALWAYS_INLINE void table_blocks(const struct matmul *m, const struct runs *u,
-                                const struct token *x, size_t t0, size_t nt, size_t block,
-                                size_t stride, int nb, bool wide)
+/* Two blocks times the tile's tokens, of which x[0] is the first. */
+INLINE void table_tile(const struct tile tile[MAX_BLOCKS], const struct token *x, bool wide)
 {
-    const uint8_t *p[MAX_BLOCKS], *scales[MAX_BLOCKS];
-    float32x4_t d[MAX_BLOCKS][4];
-    struct totals totals[MAX_BLOCKS][BATCH_TOKENS];
+    const struct runs *r = tile->r;
+    const struct matmul *m = tile->m;
+    const size_t nt = tile->n_tok;
+    struct totals totals[MAX_BLOCKS][BATCH_TOK];
     struct nibbles w;
     memset(totals, 0, sizeof totals);
-    for (int b = 0; b < nb; b++) {
-        scales[b] = p[b] = m->w->lines + (block + (size_t)b * stride) * u->block_bytes;
-        d[b][0] = d[b][1] = d[b][2] = d[b][3] = vdupq_n_f32(1.0f);
-    }
-    size_t line = 0;
-    for (size_t run = 0; run < u->n_runs; run++) {
-        const size_t end = line + u->run_lines < u->n_lines ? line + u->run_lines : u->n_lines;
-        if (u->grouped && run % u->group_runs == 0)
-            for (int b = 0; b < nb; b++)
-                group_scale(d[b], &p[b], &scales[b], run / u->group_runs);
-        while (line < end) {
-            const size_t n = end - line < SEGMENT_LINES ? end - line : SEGMENT_LINES;
-            cut_nibbles(&w, p, n, nb);
+    for (size_t i = 0; i < r->n; i++) {
+        const uint8_t *block[MAX_BLOCKS], *p[MAX_BLOCKS];
+        for (int b = 0; b < MAX_BLOCKS; b++) {
+            block[b] = m->w->lines + tile[b].block * r->block_bytes;
+            p[b] = block[b] + run_offset(r, i);
+        }
+        size_t line = i * r->n_lines, end = line + run_lines(r, i);
+        for (size_t n; line < end; line += n) {
+            n = end - line < SEGMENT_LINES ? end - line : SEGMENT_LINES;
+            cut_nibbles(&w, p, n);
             for (size_t t = 0; t < nt; t++) {
                 struct totals *to[MAX_BLOCKS] = {&totals[0][t], &totals[1][t]};
-                look_up(to, &w, x[t].tables + line * (wide ? 256 : 128), n, nb, wide);
+                look_up(to, &w, x[t].tables + line * (wide ? 256 : 128), n, wide);
             }
-            for (int b = 0; b < nb; b++)
+            for (int b = 0; b < MAX_BLOCKS; b++)
                 p[b] += n * LINE_BYTES;
-            line += n;
         }
-        for (size_t t = 0; t < nt; t++)
-            for (int b = 0; b < nb; b++)
-                end_run(&totals[b][t], d[b], x[t].start[run], x[t].scale[run]);
+        for (int b = 0; b < MAX_BLOCKS; b++) {
+            float32x4_t d[4];
+            run_d(d, tile, block[b], i);
+            for (size_t t = 0; t < nt; t++)
+                end_run(&totals[b][t], d, x[t].start[i],
+                        run_act_scale(r, m->x, tile->t0 + t, i));
+        }
     }
     for (size_t t = 0; t < nt; t++)
-        for (int b = 0; b < nb; b++)
-            finish(m, block + (size_t)b * stride, t0 + t, &totals[b][t]);
+        for (int b = 0; b < MAX_BLOCKS; b++)
+            finish(m, tile[b].block, tile->t0 + t, &totals[b][t]);
 }
 
 /* All tokens, a batch at a time; two streams, each of which reads memory straight on. */
-ALWAYS_INLINE void by_tables(const struct matmul *m, bool wide)
+INLINE void by_tables(const struct matmul *m, bool wide)
 {
-    const struct runs u = runs_of(m);
-    const size_t half = (m->block_end - m->block_begin) / MAX_BLOCKS;
-    struct token x[BATCH_TOKENS];
+    const struct runs r = runs_of(m);
+    struct token x[BATCH_TOK];
     for (size_t t0 = 0, nt; t0 < m->x->n_tok; t0 += nt) {
         uint8_t *at = m->scratch;
-        nt = m->x->n_tok - t0 < BATCH_TOKENS ? m->x->n_tok - t0 : BATCH_TOKENS;
+        nt = m->x->n_tok - t0 < BATCH_TOK ? m->x->n_tok - t0 : BATCH_TOK;
         for (size_t t = 0; t < nt; t++)
-            at = make_table_token(&x[t], m, &u, t0 + t, at, wide);
-        for (size_t b = m->block_begin; b < m->block_begin + half; b++)
-            table_blocks(m, &u, x, t0, nt, b, half, MAX_BLOCKS, wide);
-        for (size_t b = m->block_begin + MAX_BLOCKS * half; b < m->block_end; b++)
-            table_blocks(m, &u, x, t0, nt, b, 0, 1, wide);
+            at = make_table_token(&x[t], m, &r, t0 + t, at, wide);
+        for (size_t i = 0; i < n_pairs(m); i++) {
+            size_t block[MAX_BLOCKS];
+            pair_at(block, m, i);
+            const struct tile tile[MAX_BLOCKS] = {{m, &r, block[0], t0, nt},
+                                                  {m, &r, block[1], t0, nt}};
+            table_tile(tile, x, wide);
+        }
     }
 }
 
@@ -310,28 +305,25 @@ static void make_patterns(uint8_t *to, const int8_t *q, int n_planes, bool sign,
     }
 }
 
-static uint8_t *make_plane_token(struct token *x, const struct matmul *m, const struct runs *u,
+static uint8_t *make_plane_token(struct token *x, const struct matmul *m, const struct runs *r,
                                  size_t t, uint8_t *at, int n_planes, bool sign)
 {
-    const bool ternary = m->w->encoding == ENC_T2;
-    const size_t line_bytes = (size_t)n_planes * LINE_BYTES, line_cols = ternary ? 16 : 32;
+    const size_t line_bytes = (size_t)n_planes * LINE_BYTES, n_lines = all_lines(r);
     const int8_t *q = m->x->q + t * m->x->q_stride;
     int32_t *start;
-    float *scale;
-    uint8_t *end = place_token(x, u, at, u->n_lines * line_bytes, &start, &scale);
-    for (size_t i = 0; i < u->n_lines; i++)
-        make_patterns(at + i * line_bytes, q + i * line_cols, n_planes, sign, ternary);
-    for (size_t i = 0; i < u->n_runs; i++) {
-        const size_t left = m->w->n_cols - i * u->run_cols;
-        start[i] = sign ? (int32_t)(left < u->run_cols ? left : u->run_cols)
-                        : -run_sum(m, u, t, i);
-        scale[i] = run_scale(m, u, t, i);
+    uint8_t *end = place_token(x, r, at, n_lines * line_bytes, &start);
+    for (size_t i = 0; i < n_lines; i++)
+        make_patterns(at + i * line_bytes, q + i * r->line_cols, n_planes, sign,
+                      m->w->encoding == ENC_T2);
+    for (size_t i = 0; i < r->n; i++) {
+        const size_t left = r->n_cols - i * r->cols;
+        start[i] = sign ? (int32_t)(left < r->cols ? left : r->cols) : -run_sum(r, m->x, t, i);
     }
     return end;
 }
 
 /* Counts the bits of n lines against the patterns of one plane; T2's high bits twice. */
-ALWAYS_INLINE void count_lines(uint8x16_t count[4], const uint8_t *line, const uint8_t *pattern,
+INLINE void count_lines(uint8x16_t count[4], const uint8_t *line, const uint8_t *pattern,
                                size_t n, size_t pattern_step, bool sign, bool ternary)
 {
     count[0] = count[1] = count[2] = count[3] = vdupq_n_u8(0);
@@ -347,7 +339,7 @@ ALWAYS_INLINE void count_lines(uint8x16_t count[4], const uint8_t *line, const u
 }
 
 /* isum += the counts times 2^shift, or minus. */
-ALWAYS_INLINE void weigh(struct totals *to, const uint8x16_t c[4], int shift, bool minus,
+INLINE void weigh(struct totals *to, const uint8x16_t c[4], int shift, bool minus,
                          bool ternary)
 {
     uint32x4_t r[4];
@@ -367,52 +359,51 @@ ALWAYS_INLINE void weigh(struct totals *to, const uint8x16_t c[4], int shift, bo
     }
 }
 
-/* One block times nt tokens, plane by plane. */
-ALWAYS_INLINE void plane_block(const struct matmul *m, const struct runs *u,
-                               const struct token *x, size_t t0, size_t nt, size_t block,
-                               int n_planes, bool sign, bool ternary)
+/* One block times the tile's tokens, plane by plane. */
+INLINE void plane_block(const struct tile *tile, const struct token *x, int n_planes, bool sign,
+                        bool ternary)
 {
     const size_t segment = ternary ? 20 : 31, pattern_step = (size_t)n_planes * LINE_BYTES;
-    const uint8_t *p = m->w->lines + block * u->block_bytes, *scales = p;
-    const float32x4_t one = vdupq_n_f32(1.0f);
-    float32x4_t d[4] = {one, one, one, one};
-    struct totals totals[BATCH_TOKENS];
+    const struct runs *r = tile->r;
+    const struct matmul *m = tile->m;
+    const uint8_t *block = m->w->lines + tile->block * r->block_bytes;
+    struct totals totals[PLANE_TOK];
     memset(totals, 0, sizeof totals);
-    size_t line = 0;
-    for (size_t run = 0; run < u->n_runs; run++) {
-        const size_t end = line + u->run_lines < u->n_lines ? line + u->run_lines : u->n_lines;
-        if (u->grouped && run % u->group_runs == 0)
-            group_scale(d, &p, &scales, run / u->group_runs);
-        while (line < end) {
-            const size_t n = end - line < segment ? end - line : segment;
-            for (size_t t = 0; t < nt; t++)
-                for (int i = 0; i < n_planes; i++) {
-                    const uint8_t *at = x[t].tables + line * pattern_step + (size_t)i * LINE_BYTES;
+    for (size_t i = 0; i < r->n; i++) {
+        const uint8_t *p = block + run_offset(r, i);
+        float32x4_t d[4];
+        size_t line = i * r->n_lines, end = line + run_lines(r, i);
+        for (size_t n; line < end; line += n, p += n * LINE_BYTES) {
+            n = end - line < segment ? end - line : segment;
+            for (size_t t = 0; t < tile->n_tok; t++)
+                for (int j = 0; j < n_planes; j++) {
+                    const uint8_t *at = x[t].tables + line * pattern_step + (size_t)j * LINE_BYTES;
                     uint8x16_t count[4];
                     count_lines(count, p, at, n, pattern_step, sign, ternary);
-                    weigh(&totals[t], count, i + !ternary, i + 1 == n_planes, ternary);
+                    weigh(&totals[t], count, j + !ternary, j + 1 == n_planes, ternary);
                 }
-            p += n * LINE_BYTES;
-            line += n;
         }
-        for (size_t t = 0; t < nt; t++)
-            end_run(&totals[t], d, x[t].start[run], x[t].scale[run]);
+        run_d(d, tile, block, i);
+        for (size_t t = 0; t < tile->n_tok; t++)
+            end_run(&totals[t], d, x[t].start[i], run_act_scale(r, m->x, tile->t0 + t, i));
     }
-    for (size_t t = 0; t < nt; t++)
-        finish(m, block, t0 + t, &totals[t]);
+    for (size_t t = 0; t < tile->n_tok; t++)
+        finish(m, tile->block, tile->t0 + t, &totals[t]);
 }
 
-ALWAYS_INLINE void by_planes(const struct matmul *m, int n_planes, bool sign, bool ternary)
+INLINE void by_planes(const struct matmul *m, int n_planes, bool sign, bool ternary)
 {
-    const struct runs u = runs_of(m);
-    struct token x[PLANE_TOKENS];
+    const struct runs r = runs_of(m);
+    struct token x[PLANE_TOK];
     for (size_t t0 = 0, nt; t0 < m->x->n_tok; t0 += nt) {
         uint8_t *at = m->scratch;
-        nt = m->x->n_tok - t0 < PLANE_TOKENS ? m->x->n_tok - t0 : PLANE_TOKENS;
+        nt = m->x->n_tok - t0 < PLANE_TOK ? m->x->n_tok - t0 : PLANE_TOK;
         for (size_t t = 0; t < nt; t++)
-            at = make_plane_token(&x[t], m, &u, t0 + t, at, n_planes, sign);
-        for (size_t b = m->block_begin; b < m->block_end; b++)
-            plane_block(m, &u, x, t0, nt, b, n_planes, sign, ternary);
+            at = make_plane_token(&x[t], m, &r, t0 + t, at, n_planes, sign);
+        for (size_t b = m->block_begin; b < m->block_end; b++) {
+            const struct tile tile = {m, &r, b, t0, nt};
+            plane_block(&tile, x, n_planes, sign, ternary);
+        }
     }
 }
 

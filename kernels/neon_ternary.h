@@ -19,7 +19,7 @@
 #include <arm_neon.h>
 #include <string.h>
 
-#include "kernels/ternary.h"
+#include "kernels/runs.h"
 
 enum {
     FUSED_TOK = 4,   /* up to here lines are unpacked into registers */
@@ -84,7 +84,7 @@ INLINE float32x4_t add_run(float32x4_t total, int32x4_t isum, const struct runs 
                            const uint8_t *block, size_t run, size_t quarter, float act_scale)
 {
     float32x4_t scale = vdupq_n_f32(act_scale);
-    if (r->group) {
+    if (r->grouped) {
         const uint8_t *halves = block + run_scales(r, run) + 8 * quarter;
         scale = vmulq_f32(vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(halves))), scale);
     }
@@ -155,10 +155,13 @@ INLINE void block_tile(const struct matmul *m, const struct runs *r, size_t bloc
         UNROLL for (int j = 0; j < 4; j++) { total[t][j] = vdupq_n_f32(0.0f); }
     }
     for (size_t i = 0; i < r->n; i++) {
-        const uint8_t *w = form == FORM_BYTES  ? codes + i * r->cols * BLOCK_ROWS
-                           : form == FORM_T1_6 ? base
-                                               : base + run_offset(r, i);
-        size_t n = form == FORM_T1_6 ? (r->n_cols + 19) / 20 : run_lines(r, i);
+        const uint8_t *w = base + run_offset(r, i);
+        size_t n = run_lines(r, i);
+        if (form == FORM_BYTES) {
+            size_t left = r->n_cols - i * r->cols;
+            w = codes + i * r->cols * BLOCK_ROWS;
+            n = ((left < r->cols ? left : r->cols) + 15) / 16;
+        }
         int32x4_t isum[4][4];
         UNROLL for (int t = 0; t < nt; t++)
         {
@@ -186,13 +189,12 @@ INLINE void block_tile(const struct matmul *m, const struct runs *r, size_t bloc
 
 /* One block times n tokens from t0 on, in slices as even as can be. */
 INLINE void block_slices(const struct matmul *m, const struct runs *r, size_t block,
-                         const uint8_t *codes, size_t t0, size_t n,
+                         const uint8_t *codes, size_t t0, size_t n, const int32_t *start,
                          const struct trit_tables *tables, const enum form form)
 {
     size_t n_slices = (n + 3) / 4;
-    for (size_t t = 0, nt; t < n; t += nt, n_slices--) {
+    for (size_t t = 0, nt; t < n; t += nt, n_slices--, start += nt * r->n) {
         nt = (n - t + n_slices - 1) / n_slices;
-        const int32_t *start = r->start + t * r->n;
         switch (nt) {
         case 1: block_tile(m, r, block, codes, t0 + t, start, tables, form, 1); break;
         case 2: block_tile(m, r, block, codes, t0 + t, start, tables, form, 2); break;
@@ -204,11 +206,12 @@ INLINE void block_slices(const struct matmul *m, const struct runs *r, size_t bl
 
 INLINE void fused(const struct matmul *m, const bool trits)
 {
-    struct runs r = runs_of(m);
+    const struct runs r = runs_of(m);
     const struct trit_tables tables = trit_tables();
-    runs_start(&r, m->x, 0, m->x->n_tok, m->scratch);
+    runs_start(m->scratch, &r, m->x, 0, m->x->n_tok);
     for (size_t b = m->block_begin; b < m->block_end; b++)
-        block_slices(m, &r, b, NULL, 0, m->x->n_tok, &tables, trits ? FORM_T1_6 : FORM_T2);
+        block_slices(m, &r, b, NULL, 0, m->x->n_tok, m->scratch, &tables,
+                     trits ? FORM_T1_6 : FORM_T2);
 }
 
 /* A run's lines as bytes 0..2, 64 a step of four columns. */
@@ -235,27 +238,25 @@ INLINE void unpack_block(uint8_t *codes, const struct matmul *m, const struct ru
                          size_t block, const bool trits, const struct trit_tables *tables)
 {
     const uint8_t *base = m->w->lines + block * r->block_bytes;
-    if (trits)
-        unpack(codes, base, (r->n_cols + 19) / 20, FORM_T1_6, tables);
-    for (size_t i = 0; !trits && i < r->n; i++)
+    for (size_t i = 0; i < r->n; i++)
         unpack(codes + i * r->cols * BLOCK_ROWS, base + run_offset(r, i), run_lines(r, i),
-               FORM_T2, tables);
+               trits ? FORM_T1_6 : FORM_T2, tables);
 }
 
 /* Scratch: a block's codes, 16 bytes a column (t1.6 pads to 20 columns, act_stride to 512), then
  * the start values of at most 512 tokens, 4 bytes a run of at least 32 columns. */
 INLINE void gemm(const struct matmul *m, const bool trits)
 {
-    struct runs r = runs_of(m);
+    const struct runs r = runs_of(m);
     const struct trit_tables tables = trit_tables();
     uint8_t *codes = m->scratch;
     int32_t *start = (int32_t *)(codes + BLOCK_ROWS * act_stride(r.n_cols));
     for (size_t t0 = 0; t0 < m->x->n_tok; t0 += CHUNK_TOK) {
         size_t n_tok = m->x->n_tok - t0 < CHUNK_TOK ? m->x->n_tok - t0 : CHUNK_TOK;
-        runs_start(&r, m->x, t0, n_tok, start);
+        runs_start(start, &r, m->x, t0, n_tok);
         for (size_t b = m->block_begin; b < m->block_end; b++) {
             unpack_block(codes, m, &r, b, trits, &tables);
-            block_slices(m, &r, b, codes, t0, n_tok, &tables, FORM_BYTES);
+            block_slices(m, &r, b, codes, t0, n_tok, start, &tables, FORM_BYTES);
         }
     }
 }

@@ -93,13 +93,13 @@ static void mm_tile(const struct matmul *m, const struct runs *r, size_t block,
 /* Scratch as in gemm; 8 columns a step stay inside the padding of 512. */
 INLINE void mm_gemm(const struct matmul *m, const bool trits)
 {
-    struct runs r = runs_of(m);
+    const struct runs r = runs_of(m);
     const struct trit_tables tables = trit_tables();
     uint8_t *codes = m->scratch;
     int32_t *start = (int32_t *)(codes + BLOCK_ROWS * act_stride(r.n_cols));
     for (size_t t0 = 0; t0 < m->x->n_tok; t0 += CHUNK_TOK) {
         size_t n_tok = m->x->n_tok - t0 < CHUNK_TOK ? m->x->n_tok - t0 : CHUNK_TOK;
-        runs_start(&r, m->x, t0, n_tok, start);
+        runs_start(start, &r, m->x, t0, n_tok);
         for (size_t b = m->block_begin; b < m->block_end; b++) {
             unpack_block(codes, m, &r, b, trits, &tables);
             interleave(codes, r.n_cols);

@@ -47,21 +47,22 @@ build || {
     cat "$tree/log"
     exit 1
 }
-a2=kernels/avx2_ternary.c a5=kernels/avx512_ternary.c
+runs=kernels/runs.h a2=kernels/avx2_ternary.c a5=kernels/avx512_ternary.c
 fault 'swapped maddubs operands' avx2 t2_i8 $a2 's/vpmaddubsw %3, %2/vpmaddubsw %2, %3/'
 fault 'int16 overflow, one token' avx2 t2_i8 $a2 's/T2_PAIR_LINES = 8/T2_PAIR_LINES = 9/'
 fault 'int16 overflow, few tokens' avx2 t2_i8 $a2 's/T2_LINES = 16/T2_LINES = 17/'
 fault 'int16 overflow, 1.6 bits' avx2 t1_6_i8 $a2 's/T1_6_LINES = 12/T1_6_LINES = 13/'
 fault 'int16 overflow, many tokens' avx2 t2_i8 $a2 's/TILE_STEPS = 64/TILE_STEPS = 65/'
-fault 'missing tail of columns' avx512 t2_i8 kernels/ternary.h 's/(n + 15) \/ 16/n \/ 16/'
-fault 'missing tail of columns, 1.6 bits' avx512 t1_6_i8 $a5 's/(r->n_cols + 19) \/ 20/r->n_cols \/ 20/'
-fault 'missing tail of tokens' avx512 t2_i8 $a5 's/^\( *\)case 5: gemm_tile.*/\1case 5: break;/'
-fault 'one line read too many' avx512 t2_i8 $a5 \
-    '/^INLINE void lines_pair/,/^}/s/i < n; i++/i < n + 1; i++/'
+fault 'missing tail of columns' avx2 t2_i8 $runs 's/\* r.cols + r.line_cols - 1)/* r.cols)/'
+fault 'missing tail of columns, 1.6 bits' avx512 t1_6_i8 $runs \
+    's/\* r.cols + r.line_cols - 1)/* r.cols)/'
+fault 'missing tail of tokens' avx512 t2_i8 kernels/avx512_gemm.h \
+    's/^\( *\)case 5: gemm_tile.*/\1case 5: break;/'
+fault 'one line read too many' avx512 t2_i8 $a5 's/\*end = w0 + 64 \* n/*end = w0 + 64 * (n + 1)/'
 fault 'wrong fold of the fields' avx512 t2_i8 $a5 's/(unsigned)(2 \* a)/(unsigned)a/'
 fault 'escaped bytes from 193 on' avx512 t1_6_i8 $a5 's/set1_epi8((char)192)/set1_epi8((char)193)/'
-fault 'wrong group of activations' avx512 t2_i8 kernels/ternary.h \
-    's/i \* r->cols \/ x->group\]/i]/'
+fault 'wrong group of activations' avx2 t2_i8 $runs 's/i >> r->act_log/0/'
+fault 'wrong group of weights' avx2 b1_i8 $runs 's/i >> r->group_log;/0;/'
 b2=kernels/avx2_binary.c b5=kernels/avx512_binary.c bits=kernels/avx512_bits.c
 fault 'byte overflow, tables' avx512 b1_i8 $b5 's/SEGMENT_LINES = 4/SEGMENT_LINES = 5/'
 fault 'byte overflow, tables of 256 bits' avx2 b1_i8 $b2 \
@@ -69,10 +70,10 @@ fault 'byte overflow, tables of 256 bits' avx2 b1_i8 $b2 \
 fault 'byte overflow, int4' avx2 b1_i8 $b2 's/ACT_I4 ? 4 :/ACT_I4 ? 5 :/'
 fault 'byte overflow, xnor' avx512 b1_sign $bits 's/? 20 : 31/? 20 : 32/'
 fault 'byte overflow, planes' avx2 b1_planes $b2 's/? 20 : 31/? 20 : 32/'
-fault 'top plane not negative' avx512 b1_planes $bits 's/: -(1 << p))/: 1 << p)/'
-fault 'scales of a chunk swapped' avx512 b1_i8 $b5 's/32 \* (g % 2)/32 * (1 - g % 2)/'
-fault 'fused multiply-add' avx512 t2_i8 $a5 \
-    's/_mm512_add_ps(total, _mm512_mul_ps(\(.*\), scale));/_mm512_fmadd_ps(\1, scale, total);/'
+fault 'top plane not negative' avx512 b1_planes $bits 's/: -(1 << plane);/: 1 << plane;/'
+fault 'scales of a chunk swapped' avx2 b1_i8 $runs 's/g % 2 \* (2/(1 - g % 2) * (2/'
+fault 'fused multiply-add' avx512 t2_i8 kernels/avx512_rows.h \
+    's/_mm512_add_ps(total, sum)/_mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), _mm512_mul_ps(d, a), total)/'
 fault 'neighbours summed in place of halves' avx512 rmsnorm kernels/avx512_math.h \
     's/_mm_add_ps(_mm256_castps256_ps128(sum8)/_mm_hadd_ps(_mm256_castps256_ps128(sum8)/'
 fault 'contraction left on' avx512 rmsnorm Makefile 's/-ffp-contract=off/-ffp-contract=fast/'
