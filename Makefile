@@ -36,6 +36,10 @@ SOURCES := $(KERNELS) $(filter-out src/main.c,$(wildcard src/*.c)) $(wildcard to
 OBJECTS := $(SOURCES:%.c=$(OUT)/%.o)
 TESTS   := $(patsubst tests/%.c,$(OUT)/tests/%,$(wildcard tests/test_*.c tests/check_*.c))
 
+# gcc reads immintrin.h for longer than it compiles most files: precompiled, once a tier is enough.
+X86 := $(if $(findstring Free Software,$(shell $(CC) --version)),$(filter avx2 avx512,$(TIERS_$(ARCH))))
+X86_H = $(if $(filter $(X86),$(TIER)),-include $(OUT)/$(TIER)/x86.h)
+
 bitnet: $(OUT)/bitnet
 	cp $< $@
 
@@ -47,7 +51,13 @@ $(OUT)/libbitnet.a: $(OBJECTS)
 
 $(OUT)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(MUST) $(if $(SPARED),,$(SANITIZE)) $(ISA_$(TIER)) -MMD -MP -c -o $@ $<
+	$(CC) $(CFLAGS) $(MUST) $(if $(SPARED),,$(SANITIZE)) $(ISA_$(TIER)) $(X86_H) -MMD -MP -c -o $@ $<
+
+$(OUT)/%/x86.h.gch: Makefile
+	@mkdir -p $(@D) && echo '#include <immintrin.h>' >$(@D)/x86.h
+	$(CC) $(CFLAGS) $(MUST) $(SANITIZE) $(ISA_$*) -x c-header -o $@ $(@D)/x86.h
+
+$(foreach t,$(X86),$(eval $(filter $(OUT)/kernels/$(t)_%,$(OBJECTS)): | $(OUT)/$(t)/x86.h.gch))
 
 # The default model is part of the binary.
 EMBED := $(wildcard models/stories.bnp)
