@@ -13,6 +13,7 @@ struct reader {
     struct model *m;
     const struct bnp *file;
     struct bitnet_error *err;
+    bool *used; /* [file->n_tensors] */
 };
 
 static bool number(struct reader *r, const char *key, size_t max, size_t *out)
@@ -162,10 +163,18 @@ static bool shape_is(struct reader *r, const struct bnp_tensor *t, size_t n_rows
                 r->file->path, t->name, t->matrix.n_rows, t->matrix.n_cols, n_rows, n_cols);
 }
 
+static const struct bnp_tensor *find(struct reader *r, const char *name)
+{
+    const struct bnp_tensor *t = bnp_find(r->file, name);
+    if (t)
+        r->used[t - r->file->tensors] = true;
+    return t;
+}
+
 /* A gain vector [1 x n], f32; NULL when absent and optional. */
 static bool vector(struct reader *r, const char *name, size_t n, bool optional, const float **out)
 {
-    const struct bnp_tensor *t = bnp_find(r->file, name);
+    const struct bnp_tensor *t = find(r, name);
     *out = NULL;
     if (!t)
         return optional || fail(r->err, BITNET_BAD, "%s: tensor '%s' is missing", r->file->path, name);
@@ -180,7 +189,7 @@ static bool vector(struct reader *r, const char *name, size_t n, bool optional, 
 static bool table(struct reader *r, const char *name, size_t n_rows, size_t n_cols,
                   struct matrix *out)
 {
-    const struct bnp_tensor *t = bnp_find(r->file, name);
+    const struct bnp_tensor *t = find(r, name);
     if (!t)
         return fail(r->err, BITNET_BAD, "%s: tensor '%s' is missing", r->file->path, name);
     if (!shape_is(r, t, n_rows, n_cols))
@@ -266,32 +275,53 @@ static void weigh(struct model *m, const struct bnp *file)
         layer_weights ? 8.0 * (double)layer_bytes / (double)layer_weights : 0.0;
 }
 
+/* A tensor that no part of the network is made of may be what a newer network needs, or a name
+ * misspelt. */
+static bool check_used(const struct reader *r)
+{
+    for (size_t i = 0; i < r->file->n_tensors; i++)
+        if (!r->used[i])
+            return fail(r->err, BITNET_BAD,
+                        "%s: tensor '%s' is unknown; the file needs a newer bitnet",
+                        r->file->path, r->file->tensors[i].name);
+    return true;
+}
+
+static bool read_tensors(struct reader *r)
+{
+    struct model *m = r->m;
+    const struct bitnet_shape *s = &m->shape;
+    if (!table(r, "token_embd", s->n_vocab, s->n_embd, &m->embd) ||
+        !vector(r, "output_norm", s->n_embd, false, &m->output_norm))
+        return false;
+    m->head = m->embd;
+    if (bnp_find(r->file, "output") && !table(r, "output", s->n_vocab, s->n_embd, &m->head))
+        return false;
+    if (m->embd.scale_kind == SCALE_COLUMN || m->head.scale_kind == SCALE_COLUMN)
+        return fail(r->err, BITNET_BAD, "%s: column scales on an embedding or head",
+                    r->file->path);
+    for (size_t i = 0; i < s->n_layers; i++)
+        if (!read_layer(r, i))
+            return false;
+    return check_used(r);
+}
+
 bool model_open(struct model *m, const struct bnp *file, struct bitnet_error *err)
 {
     *m = (struct model){0};
-    struct reader r = {m, file, err};
+    struct reader r = {.m = m, .file = file, .err = err};
     if (!check_keys(&r) || !read_shape(&r) || !read_rope(&r) || !read_kinds(&r))
         return false;
-    const struct bitnet_shape *s = &m->shape;
-    if (!table(&r, "token_embd", s->n_vocab, s->n_embd, &m->embd) ||
-        !vector(&r, "output_norm", s->n_embd, false, &m->output_norm))
-        return false;
-    m->head = m->embd;
-    if (bnp_find(file, "output") && !table(&r, "output", s->n_vocab, s->n_embd, &m->head))
-        return false;
-    if (m->embd.scale_kind == SCALE_COLUMN || m->head.scale_kind == SCALE_COLUMN)
-        return fail(err, BITNET_BAD, "%s: column scales on an embedding or head", file->path);
-    m->layers = calloc(s->n_layers, sizeof *m->layers);
-    if (!m->layers)
-        return fail(err, BITNET_FAILED, "%s: out of memory", file->path);
-    for (size_t i = 0; i < s->n_layers; i++) {
-        if (!read_layer(&r, i)) {
-            model_close(m);
-            return false;
-        }
-    }
-    weigh(m, file);
-    return true;
+    m->layers = calloc(m->shape.n_layers, sizeof *m->layers);
+    r.used = calloc(file->n_tensors + 1, sizeof *r.used);
+    bool ok = m->layers && r.used ? read_tensors(&r)
+                                  : fail(err, BITNET_FAILED, "%s: out of memory", file->path);
+    free(r.used);
+    if (ok)
+        weigh(m, file);
+    else
+        model_close(m);
+    return ok;
 }
 
 void model_close(struct model *m)

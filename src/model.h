@@ -22,7 +22,7 @@
  *     info.*           text   provenance, never needed to run: info.name, info.source,
  *                             info.source_hash, info.converter, info.licence
  *
- * Any other key is one that this version does not understand, and the file is refused.
+ * Any other key, or tensor, is one that this version does not understand: the file is refused.
  *
  * Tensors, [rows x columns]; N = 0 .. n_layers-1; q = n_heads*head_dim, kv = n_kv_heads*head_dim:
  *

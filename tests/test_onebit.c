@@ -285,6 +285,7 @@ int main(void)
     check_refused("arch.out_norm_eps", "info.out_norm_eps",
                   "'blk.0.attn_q.out_scale' wants key 'arch.out_norm_eps'");
     check_refused("arch.out_norm_eps", "arch.xxx_norm_eps", "'arch.xxx_norm_eps' is unknown");
+    check_refused("attn_q.out_scale", "attn_q.out_scalx", "'blk.0.attn_q.out_scalx' is unknown");
     char command[96];
     snprintf(command, sizeof command, "rm -r %s", folder);
     CHECK(system(command) == 0, "%s", command);
