@@ -100,18 +100,6 @@ INLINE void codes_of(__m256i code[5], const uint8_t *half, const bool trits)
     code[3] = _mm256_and_si256(_mm256_srli_epi16(w, 6), three);
 }
 
-/* A block of a matrix times n_tok tokens from t0 on. */
-struct tile {
-    const struct matmul *m;
-    const struct runs *r;
-    size_t block, t0, n_tok;
-};
-
-INLINE const uint8_t *tile_lines(const struct tile *t)
-{
-    return t->m->w->lines + t->block * t->r->block_bytes;
-}
-
 static inline void zero_floats(__m256 x[][2], size_t n)
 {
     memset(x, 0, n * sizeof *x);

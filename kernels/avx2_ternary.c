@@ -6,17 +6,18 @@
  * lines as cannot saturate, then vpmaddwd with ones folds the pairs into int32.
  *
  * Saturation, for codes 0..2 and |q| <= 127, a pair being at most 2 * 2 * 127 = 508:
- *   - shifted codes (n_acc 1): a t2 line adds 4 pairs, 2032, so 16 lines make 32512; a t1.6 line
- *     adds 5 pairs, 2540, 12 lines make 30480; 64 steps of the unpacked form make 32512;
+ *   - shifted codes: a t2 line adds 4 pairs, 2032, so 16 lines make 32512; a t1.6 line adds 5
+ *     pairs, 2540, 12 lines make 30480; 64 steps of the unpacked form make 32512;
  *   - one token of t2 leaves fields 1 and 3 unshifted, times 4, in an accumulator of their own: a
  *     line adds 2 pairs of 2032, 8 lines make 32512.
  * All at most 32767. int32: at most 2^17 * 2 * 127 * 4 < 2^31. */
 #include "kernels/avx2_rows.h"
 
 enum {
-    FUSED_TOK = 4, /* up to here lines are unpacked into registers, */
-    TILE_TOK = 6,  /* above, some lines into bytes, for so many tokens at a time */
-    CHUNK_LINES = 64, CHUNK_TOK = 48, /* tokens that share the bytes: their sums and activations stay in L1 */
+    SLICE_TOK = 4, /* lines unpacked into registers meet so many tokens at a time, */
+    TILE_TOK = 6,  /* lines unpacked into bytes so many: these win for all but the fewest tokens */
+    T2_FUSED_TOK = 16, T1_6_FUSED_TOK = 2,
+    CHUNK_LINES = 64, CHUNK_TOK = 48, /* what meets while it is in L1 */
     T2_LINES = 16, T2_PAIR_LINES = 8, T1_6_LINES = 12, TILE_STEPS = 64, /* between folds */
 };
 
@@ -105,7 +106,7 @@ INLINE void t2_tile(__m256i isum[][2], const uint8_t *w, const int8_t *q, size_t
     const __m256i three = _mm256_set1_epi8(3);
     for (size_t i = 0; i < n;) {
         size_t end = n - i < T2_LINES ? n : i + T2_LINES;
-        __m256i acc[FUSED_TOK][2];
+        __m256i acc[SLICE_TOK][2];
         UNROLL for (int t = 0; t < nt; t++) { acc[t][0] = acc[t][1] = _mm256_setzero_si256(); }
         for (; i < end; i++) {
             __m256i w0 = load(w + 64 * i), w1 = load(w + 64 * i + 32);
@@ -136,7 +137,7 @@ INLINE void t1_6_tile(__m256i isum[][2], const uint8_t *w, const int8_t *q, size
 {
     for (size_t i = 0; i < n;) {
         size_t end = n - i < T1_6_LINES ? n : i + T1_6_LINES;
-        __m256i acc[FUSED_TOK][2];
+        __m256i acc[SLICE_TOK][2];
         UNROLL for (int t = 0; t < nt; t++) { acc[t][0] = acc[t][1] = _mm256_setzero_si256(); }
         for (; i < end; i++) {
             prefetch(w + 64 * i);
@@ -168,12 +169,12 @@ INLINE void fused_tile(const struct tile *tile, const int32_t *start, const bool
 {
     const struct runs *r = tile->r;
     const struct activations *x = tile->m->x;
-    __m256 total[FUSED_TOK][2];
+    __m256 total[SLICE_TOK][2];
     UNROLL for (int t = 0; t < nt; t++) { total[t][0] = total[t][1] = _mm256_setzero_ps(); }
     for (size_t i = 0; i < r->n; i++) {
         const uint8_t *w = tile_lines(tile) + run_offset(r, i);
         const int8_t *q = x->q + tile->t0 * x->q_stride + i * r->cols;
-        __m256i isum[FUSED_TOK][2];
+        __m256i isum[SLICE_TOK][2];
         __m256 d[2];
         UNROLL for (int t = 0; t < nt; t++)
         {
@@ -264,13 +265,13 @@ static void steps_times(__m256i isum[][2], const uint8_t *codes, const int8_t *q
     }
 }
 
-/* One block times at most CHUNK_TOK tokens; its lines are unpacked for all of them, as many at a
- * time as may be multiplied without a fold. */
+/* One block times at most CHUNK_TOK tokens; lines are unpacked, CHUNK_LINES at a time, for all of
+ * them. */
 static void gemm_block(const struct tile *tile, const int32_t *start, const bool trits)
 {
     const struct runs *r = tile->r;
     const struct activations *x = tile->m->x;
-    const size_t most = CHUNK_LINES, n_fields = trits ? 5 : 4;
+    const size_t n_fields = trits ? 5 : 4;
     __m256 total[CHUNK_TOK][2], d[2];
     __m256i isum[CHUNK_TOK][2];
     _Alignas(64) uint8_t codes[CHUNK_LINES * 5 * LINE_BYTES];
@@ -282,7 +283,7 @@ static void gemm_block(const struct tile *tile, const int32_t *start, const bool
             isum[t][0] = isum[t][1] = _mm256_set1_epi32(start[t * r->n + i]);
         }
         for (size_t left = run_lines(r, i), n; left > 0; left -= n) {
-            n = left < most ? left : most;
+            n = left < CHUNK_LINES ? left : CHUNK_LINES;
             if (trits)
                 unpack(codes, lines, n, true);
             else
@@ -312,6 +313,7 @@ static void gemm(const struct matmul *m, bool trits)
     }
 }
 
+/* All tokens, in slices as even as can be, for pairs of blocks. */
 static void fused(const struct matmul *m, bool trits)
 {
     const struct runs r = runs_of(m);
@@ -325,7 +327,7 @@ static void fused(const struct matmul *m, bool trits)
             t2_pair(m, &r, start, block);
             continue;
         }
-        size_t n_slices = (n_tok + FUSED_TOK - 1) / FUSED_TOK;
+        size_t n_slices = (n_tok + SLICE_TOK - 1) / SLICE_TOK;
         for (size_t t = 0, nt; t < n_tok; t += nt, n_slices--) {
             nt = (n_tok - t + n_slices - 1) / n_slices;
             for (int b = 0; b < 2; b++) {
@@ -338,7 +340,7 @@ static void fused(const struct matmul *m, bool trits)
 
 static void t2_i8(const struct matmul *m)
 {
-    if (m->x->n_tok <= 16)
+    if (m->x->n_tok <= T2_FUSED_TOK)
         fused(m, false);
     else
         gemm(m, false);
@@ -346,7 +348,7 @@ static void t2_i8(const struct matmul *m)
 
 static void t1_6_i8(const struct matmul *m)
 {
-    if (m->x->n_tok <= 2)
+    if (m->x->n_tok <= T1_6_FUSED_TOK)
         fused(m, true);
     else
         gemm(m, true);

@@ -24,7 +24,8 @@
  * 291). int4 and int2 with their one table: 400 at any number of tokens. */
 #include "kernels/avx512_gemm.h"
 
-enum { TABLE_TOK = 8, DOTS_FROM = 33, DOTS_TOK = 192, SEGMENT_LINES = 4 };
+enum { TABLE_TOK = 8, SEGMENT_LINES = 4 };
+enum { DOTS_FROM = 33, DOTS_TOK = 192 }; /* tokens: the fewest, and the most at once */
 /* Bytes ahead, prefetcht0. A second prefetch to L2, farther on, cost a fifth of the speed of xnor
  * in cache and won nothing from memory. */
 enum { PREFETCH = 4096 };
@@ -195,7 +196,8 @@ INLINE void table_batch(const struct matmul *m, const struct runs *r, size_t t0,
         pair_at(block, m, i);
         for (size_t t = 0, nt; t < n_tok; t += nt) {
             nt = n_tok - t < 2 ? 1 : 2;
-            const struct tile tile[2] = {{m, r, block[0], t0 + t, nt}, {m, r, block[1], t0 + t, nt}};
+            const struct tile tile[2] = {{m, r, block[0], t0 + t, nt},
+                                         {m, r, block[1], t0 + t, nt}};
             if (nt == 2)
                 table_tile(tile, x + t, 2, wide);
             else

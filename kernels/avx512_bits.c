@@ -87,7 +87,7 @@ static uint8_t *make_token(struct token *x, const struct matmul *m, const struct
     return at + (n_lines * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
 }
 
-/* Counts n lines of ns blocks against np planes from p0 on, of n_planes, of nt tokens: nt * np <= 4.
+/* Counts n lines of ns blocks against planes p0 .. p0+np-1 of n_planes of nt tokens, nt * np <= 4.
  * The loops have fixed ends and an `if`, so that compilers unroll them completely and keep the
  * counts in registers. */
 INLINE void count_lines(__m512i count[4][4], const uint8_t *const p[4], const struct token *x,

@@ -90,9 +90,9 @@ static void gemm_blocks(struct tile tile[TILE_BLOCKS], const uint8_t *codes, con
     }
 }
 
-/* All n_tok >= 33 tokens, at most most_tok at once, in parts as even as can be. Scratch: codes of
- * four blocks, 64 bytes a column (t1.6 pads to 20 columns, act_stride to 512), then the start values
- * of at most 512 tokens, 4 bytes a run of at least 32 columns. */
+/* All n_tok >= 33 tokens, at most most_tok <= 512 at once, in parts as even as can be. Scratch:
+ * codes of four blocks, 64 bytes a column (t1.6 pads to 20 columns, act_stride to 512), then the
+ * start values, 4 bytes for a token and a run of at least 32 columns. */
 static void gemm(const struct matmul *m, const struct runs *r, size_t most_tok, unpack_fn *unpack,
                  const void *context)
 {

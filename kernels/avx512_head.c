@@ -97,8 +97,8 @@ INLINE void i8_tile(const struct tile *tile, const int32_t *start, const int nb,
     for (int b = 0; b < nb; b++) { store_tile(&tile[b], total[b]); }
 }
 
-/* Codes of columns 0..3 and 4..7 of a line; for i6 with two more bits out of its pair's line of high
- * ones, whose fields are 4 columns each. odd: the second line of the pair. */
+/* Codes of columns 0..3 and 4..7 of a line; for i6 with two more bits out of its pair's line of
+ * high ones, whose fields are 4 columns each. odd: the second line of the pair. */
 INLINE void nibbles(__m512i code[2], const uint8_t *low, const uint8_t *high, const bool odd,
                     const bool six)
 {

@@ -61,18 +61,6 @@ INLINE __m512 halves(const uint8_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
 
-/* A block of a matrix times n_tok tokens from t0 on. */
-struct tile {
-    const struct matmul *m;
-    const struct runs *r;
-    size_t block, t0, n_tok;
-};
-
-INLINE const uint8_t *tile_lines(const struct tile *t)
-{
-    return t->m->w->lines + t->block * t->r->block_bytes;
-}
-
 /* The scales of run i of a block. */
 INLINE __m512 run_d(const struct tile *tile, size_t i)
 {

@@ -40,13 +40,6 @@ struct totals {
     float32x4_t acc[4];
 };
 
-/* A block of a matrix times n_tok tokens from t0 on. */
-struct tile {
-    const struct matmul *m;
-    const struct runs *r;
-    size_t block, t0, n_tok;
-};
-
 /* Starts of a token behind its n_bytes of tables; returns the end. */
 static uint8_t *place_token(struct token *x, const struct runs *r, uint8_t *at, size_t n_bytes,
                             int32_t **start)
@@ -220,7 +213,7 @@ INLINE void table_tile(const struct tile tile[MAX_BLOCKS], const struct token *x
     for (size_t i = 0; i < r->n; i++) {
         const uint8_t *block[MAX_BLOCKS], *p[MAX_BLOCKS];
         for (int b = 0; b < MAX_BLOCKS; b++) {
-            block[b] = m->w->lines + tile[b].block * r->block_bytes;
+            block[b] = tile_lines(&tile[b]);
             p[b] = block[b] + run_offset(r, i);
         }
         size_t line = i * r->n_lines, end = line + run_lines(r, i);
@@ -366,7 +359,7 @@ INLINE void plane_block(const struct tile *tile, const struct token *x, int n_pl
     const size_t segment = ternary ? 20 : 31, pattern_step = (size_t)n_planes * LINE_BYTES;
     const struct runs *r = tile->r;
     const struct matmul *m = tile->m;
-    const uint8_t *block = m->w->lines + tile->block * r->block_bytes;
+    const uint8_t *block = tile_lines(tile);
     struct totals totals[PLANE_TOK];
     memset(totals, 0, sizeof totals);
     for (size_t i = 0; i < r->n; i++) {

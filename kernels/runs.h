@@ -18,12 +18,12 @@
 #include "kernels/unroll.h"
 
 struct runs {
-    size_t n_cols, cols, n;      /* columns of all, of a run; number of runs */
-    size_t line_cols;            /* of a line; i6: of its low four bits */
-    size_t n_lines, last_lines;  /* of a run, of the last one; padding is not counted */
+    size_t n_cols, cols, n;     /* columns of all, of a run; number of runs */
+    size_t line_cols;           /* of a line; i6: of its low four bits */
+    size_t n_lines, last_lines; /* of a run, of the last one; padding is not counted */
     size_t block_bytes, chunk_bytes;
-    bool grouped;                   /* is there a line of scales before every other group? */
-    unsigned group_log, act_log;    /* log2 of the runs of a group of weights, of activations */
+    bool grouped;                /* is there a line of scales before every other group? */
+    unsigned group_log, act_log; /* log2 of the runs of a group of weights, of activations */
 };
 
 static inline struct runs runs_of(const struct matmul *m)
@@ -117,6 +117,18 @@ static inline float run_act_scale(const struct runs *r, const struct activations
 static inline float token_scale(const struct activations *x, size_t t)
 {
     return x->group ? 1.0f : x->scale[t];
+}
+
+/* A block of a matrix times n_tok tokens from t0 on. */
+struct tile {
+    const struct matmul *m;
+    const struct runs *r;
+    size_t block, t0, n_tok;
+};
+
+static inline const uint8_t *tile_lines(const struct tile *t)
+{
+    return t->m->w->lines + t->block * t->r->block_bytes;
 }
 
 /* Blocks in pairs, one from each half of the range: two streams, each of which reads memory

@@ -73,7 +73,7 @@ fault 'byte overflow, planes' avx2 b1_planes $b2 's/? 20 : 31/? 20 : 32/'
 fault 'top plane not negative' avx512 b1_planes $bits 's/: -(1 << plane);/: 1 << plane;/'
 fault 'scales of a chunk swapped' avx2 b1_i8 $runs 's/g % 2 \* (2/(1 - g % 2) * (2/'
 fault 'fused multiply-add' avx512 t2_i8 kernels/avx512_rows.h \
-    's/_mm512_add_ps(total, sum)/_mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), _mm512_mul_ps(d, a), total)/'
+    's/_mm512_add_ps(total, sum)/_mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), d * a, total)/'
 fault 'neighbours summed in place of halves' avx512 rmsnorm kernels/avx512_math.h \
     's/_mm_add_ps(_mm256_castps256_ps128(sum8)/_mm_hadd_ps(_mm256_castps256_ps128(sum8)/'
 fault 'contraction left on' avx512 rmsnorm Makefile 's/-ffp-contract=off/-ffp-contract=fast/'
