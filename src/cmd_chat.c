@@ -492,6 +492,7 @@ static bool open_chat(struct chat *c, struct bitnet_error *err)
     c->template = c->host.template != NULL ? c->host.template : template_find("plain");
     c->color = out_color(2, args_text(a, "--color"));
     lineedit_open(&c->edit, "history");
+    c->edit.signalled = cmd_signal;
     if (c->edit.prompts) {
         char line[200];
         snprintf(line, sizeof line, "%.120s, template %s; /help lists commands\n",

@@ -400,7 +400,8 @@ enum line_result lineedit_read(struct lineedit *e, const char *prompt, bool colo
     raw.c_cc[VTIME] = 0;
     if (tcsetattr(0, TCSADRAIN, &raw) != 0 || write(2, paste_on, sizeof paste_on - 1) < 0)
         return read_plain(e, prompt);
-    enum line_result result = read_keys(e, prompt, color);
+    enum line_result result =
+        e->signalled && e->signalled() ? LINE_INTERRUPTED : read_keys(e, prompt, color);
     if (write(2, paste_off, sizeof paste_off - 1) < 0)
         result = LINE_END;
     tcsetattr(0, TCSADRAIN, &old);
