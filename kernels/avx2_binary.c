@@ -236,6 +236,7 @@ INLINE void table_tile(const struct tile *tile, const struct token *x, size_t se
     for (int b = 0; b < nb; b++) {
         block[b] = tile_lines(&tile[b]);
         zero_floats(total[b], nt);
+        d[b][0] = d[b][1] = _mm256_setzero_ps(); /* gcc -O3 cannot see that run 0 sets them */
     }
     for (size_t i = 0; i < r.n; i++) {
         const size_t at = run_offset(&r, i);
