@@ -7,7 +7,8 @@
 
 #include "kernels/expf.h"
 
-/* Of 16 rows each: some tens of KiB of weights, against 0.1 us for taking them. */
+/* Of 16 rows each: some tens of KiB of weights, against 0.1 us for taking them. Kernels walk two
+ * blocks at a time, or multiply four unpacked ones. */
 enum { LEAST_BLOCKS = 4 };
 
 static uint32_t act_group(enum bitnet_act act)
@@ -124,13 +125,13 @@ struct multiplying {
 };
 
 /* The next share of the blocks: a large one at first, then ever smaller ones, so that a worker whose
- * core is slow or taken away for a while does not keep the others waiting. Even bounds, because
- * kernels walk two blocks at a time. */
+ * core is slow or taken away for a while does not keep the others waiting. */
 static bool take_blocks(struct multiplying *z, size_t n_workers, size_t *begin, size_t *end)
 {
     *begin = atomic_load_explicit(&z->next, memory_order_relaxed);
     do {
-        size_t n_left = z->n_blocks - *begin, n = n_left / (2 * n_workers) / 2 * 2;
+        size_t n_left = z->n_blocks - *begin;
+        size_t n = n_left / (2 * n_workers) / LEAST_BLOCKS * LEAST_BLOCKS;
         if (n_left == 0)
             return false;
         n = n_workers == 1 ? n_left : n < LEAST_BLOCKS ? LEAST_BLOCKS : n;
