@@ -258,19 +258,19 @@ static inline void made_block(struct buffer *b, uint32_t type, uint32_t group, c
     }
 }
 
-/* I2_S; width 32: blocks of 128, 16: of 64, 0: four rows together. */
-static inline void made_i2s(struct buffer *b, const struct made_weights *w, size_t n_rows,
-                            size_t n_cols, size_t width)
+/* Values -1..1 as I2_S; width 32: blocks of 128, 16: of 64, 0: four rows together. */
+static inline void made_i2s(struct buffer *b, const int8_t *values, size_t n_rows, size_t n_cols,
+                            size_t width, float scale)
 {
     uint8_t *q = calloc(n_rows * n_cols / 4, 1);
     for (size_t i = 0; q && i < n_rows * n_cols; i++) {
-        size_t r = i / n_cols, k = i % n_cols, in = width ? i % (4 * width) : 0;
+        size_t in = width ? i % (4 * width) : 0, r = i / n_cols, k = i % n_cols;
         size_t at = width ? i / (4 * width) * width + in % width : r / 4 * n_cols + k;
         size_t field = width ? in / width : r % 4;
-        q[at] |= (uint8_t)((made_value(w, r, k) + 1) << (6 - 2 * field));
+        q[at] |= (uint8_t)((values[i] + 1) << (6 - 2 * field));
     }
     buffer_add(b, q, n_rows * n_cols / 4);
-    made_real(b, made_scale(w, 0, 0));
+    made_real(b, scale);
     buffer_add(b, "0123456789012345678901234567", 28);
     free(q);
 }
@@ -284,7 +284,11 @@ static inline void made_matrix(struct made_gguf *g, const char *name, size_t n_r
     t->ne[0] = n_cols, t->ne[1] = n_rows;
     t->data.n_bytes = 0;
     if (type == 36) {
-        made_i2s(&t->data, w, n_rows, n_cols, group);
+        int8_t *values = malloc(n_rows * n_cols);
+        for (size_t i = 0; values && i < n_rows * n_cols; i++)
+            values[i] = (int8_t)made_value(w, i / n_cols, i % n_cols);
+        made_i2s(&t->data, values, n_rows, n_cols, group, made_scale(w, 0, 0));
+        free(values);
         return;
     }
     size_t items = type == 34 || type == 35     ? 256

@@ -101,7 +101,7 @@ static void add_tensor(struct made_gguf *g, const struct bnp_tensor *from, size_
     char name[96];
     size_t n_rows = from->matrix.n_rows, n_cols = from->matrix.n_cols, n = n_rows * n_cols;
     float *values = malloc(n * sizeof *values), most = 0;
-    uint8_t *q = calloc(n / 4 + 1, 1);
+    int8_t *signs = malloc(n);
     snprintf(name, sizeof name, "%s.weight", from->name);
     struct made_tensor *t = made_tensor(g, name);
     bool low = from->matrix.encoding == ENC_T2 && (gates || !strstr(from->name, "ffn_gate"));
@@ -113,19 +113,12 @@ static void add_tensor(struct made_gguf *g, const struct bnp_tensor *from, size_
         most = values[i] > most ? values[i] : most;
     for (size_t i = 0; i < n && !low; i++)
         made_real(&t->data, values[i]);
-    for (size_t i = 0; i < n && low; i++) {
-        size_t in_block = width ? i % (4 * width) : 0, r = i / n_cols, k = i % n_cols;
-        size_t at = width ? i / (4 * width) * width + in_block % width : r / 4 * n_cols + k;
-        size_t field = width ? in_block / width : r % 4;
-        q[at] |= (uint8_t)((values[i] > 0 ? 2 : values[i] < 0 ? 0 : 1) << (6 - 2 * field));
-    }
-    if (low) {
-        buffer_add(&t->data, q, n / 4);
-        made_real(&t->data, most);
-        buffer_add(&t->data, "0123456789012345678901234567", 28);
-    }
+    for (size_t i = 0; i < n; i++)
+        signs[i] = (int8_t)((values[i] > 0) - (values[i] < 0));
+    if (low)
+        made_i2s(&t->data, signs, n_rows, n_cols, width, most);
     free(values);
-    free(q);
+    free(signs);
 }
 
 static void write_model(const struct model_file *f, const struct bitnet_tokenizer *t, size_t width,
