@@ -190,29 +190,38 @@ static bool check_content(struct bitnet_tokenizer *t, const char *path,
            fail(err, BITNET_BAD, "%s: tokenizer: damaged: its %s", path, what);
 }
 
+bool tokenizer_gives_back(const struct bitnet_tokenizer *t, const char *text,
+                          size_t n_bytes, const int32_t *ids, size_t n_ids)
+{
+    for (size_t i = 0; i < n_ids; i++) {
+        if (ids[i] == t->unk) {
+            return true;
+        }
+    }
+    struct buffer back = {0};
+    tokenizer_decode(t, ids, n_ids, &back);
+    bool same = back.n_bytes == n_bytes && memcmp(back.data, text, n_bytes) == 0;
+    buffer_free(&back);
+    return same;
+}
+
 /* One stored encoding: the same ids must come out again, and the same text from them. */
 static bool check_probe(const struct bitnet_tokenizer *t, const char *text,
                         uint32_t n_bytes, const uint8_t *want, uint32_t n_want,
                         const char *path, struct bitnet_error *err)
 {
     struct bitnet_ids ids = {0};
-    struct buffer back = {0};
     bool ok = bitnet_encode(t, text, n_bytes, 0, &ids, err);
-    bool same = ids.n_ids == n_want, has_unk = false;
+    bool same = ids.n_ids == n_want;
     for (uint32_t i = 0; i < n_want && same; i++) {
         same = (uint32_t)ids.ids[i] == tokenizer_word(want, i);
-        has_unk = has_unk || ids.ids[i] == t->unk;
     }
-    if (ok && same && !has_unk) {
-        tokenizer_decode(t, ids.ids, ids.n_ids, &back);
-        same = back.n_bytes == n_bytes && memcmp(back.data, text, n_bytes) == 0;
-    }
+    same = same && tokenizer_gives_back(t, text, n_bytes, ids.ids, ids.n_ids);
     ok = ok && (same || fail(err, BITNET_BAD,
                              "%s: tokenizer: '%.*s' does not give the ids that are "
                              "stored for it; convert the model again",
                              path, (int)n_bytes, text));
     bitnet_ids_free(&ids);
-    buffer_free(&back);
     return ok;
 }
 

@@ -116,6 +116,11 @@ void tokenizer_close(struct bitnet_tokenizer *t);
 void tokenizer_decode(const struct bitnet_tokenizer *t, const int32_t *ids, size_t n_ids,
                       struct buffer *out);
 
+/* Whether the ids of a text give it back; with an unknown token among them nothing can, and
+ * that is taken for true. */
+bool tokenizer_gives_back(const struct bitnet_tokenizer *t, const char *text,
+                          size_t n_bytes, const int32_t *ids, size_t n_ids);
+
 /* Appends one id; false when memory ran out. */
 bool ids_add(struct bitnet_ids *ids, int32_t id);
 

@@ -324,7 +324,8 @@ static void write_arrays(const struct packer *p, struct buffer *s)
     buffer_free(&lengths);
 }
 
-/* Encodes a few texts with the section as it stands and stores what came out. */
+/* Encodes a few texts with the section as it stands and stores what came out. A vocabulary
+ * that has the bytes of a text and loses them is refused: no section of it would open. */
 static bool add_probes(struct buffer *s, struct bitnet_error *err)
 {
     static const char *const probes[] = {
@@ -341,7 +342,8 @@ static bool add_probes(struct buffer *s, struct bitnet_error *err)
     struct buffer words = {0};
     struct bitnet_ids ids = {0};
     uint32_t n_probes = 0;
-    for (size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
+    bool ok = true;
+    for (size_t i = 0; i < sizeof probes / sizeof *probes && ok; i++) {
         struct bitnet_error none = {0};
         size_t n_bytes = strlen(probes[i]);
         ids.n_ids = 0;
@@ -349,6 +351,9 @@ static bool add_probes(struct buffer *s, struct bitnet_error *err)
             continue; /* the vocabulary lacks a byte of it */
         }
         n_probes++;
+        ok = tokenizer_gives_back(t, probes[i], n_bytes, ids.ids, ids.n_ids) ||
+             fail(err, BITNET_BAD,
+                  "vocabulary: '%s' does not come back from its own tokens", probes[i]);
         buffer_add_u32(&words, (uint32_t)n_bytes);
         buffer_add_u32(&words, (uint32_t)ids.n_ids);
         buffer_add(&words, probes[i], n_bytes);
@@ -364,7 +369,7 @@ static bool add_probes(struct buffer *s, struct bitnet_error *err)
     buffer_add(s, words.data, words.n_bytes);
     s->failed = s->failed || words.failed;
     buffer_free(&words);
-    return true;
+    return ok;
 }
 
 bool tokenizer_pack(const struct vocab *v, struct buffer *section,

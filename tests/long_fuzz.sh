@@ -24,9 +24,9 @@ for source in tests/fuzz_*.c; do
     else
         n_failed=$((n_failed + 1))
         echo "FAIL $name"
-        tail -n 40 "$folder/log"
+        grep -v '^\(INFO\|stat::\)' "$folder/log" | head -n 30
         for finding in "$folder"/crash-* "$folder"/timeout-* "$folder"/oom-* "$folder"/leak-*; do
-            [ ! -e "$finding" ] || { echo "$finding:" && od -A x -t x1z "$finding" | head -n 64; }
+            [ ! -e "$finding" ] || { echo "$(basename "$finding").gz:" && gzip -c9 "$finding" | base64; }
         done
     fi
 done

@@ -246,6 +246,33 @@ static void check_unknown(void)
     vocab_close(&v);
 }
 
+/* A vocabulary that loses bytes of a text is refused before anyone stores it: merges that
+ * give tokens without text, and a space put before what follows each user token. */
+static void check_lossy(void)
+{
+    static const char *const paths[] = {DATA "bpe.gguf", DATA "spm.gguf"};
+    for (int is_spm = 0; is_spm < 2; is_spm++) {
+        struct vocab_file v;
+        struct bitnet_error err = {0};
+        struct buffer section = {0};
+        CHECK(vocab_open(&v, paths[is_spm], &err), "%s", err.msg);
+        for (size_t i = 0; i < v.vocab.n_tokens; i++) {
+            struct vocab_token *t = &v.vocab.tokens[i];
+            if (!is_spm && t->n_bytes == 2) {
+                t->type = TOKEN_CONTROL;
+            } else if (is_spm && t->n_bytes == 1 && t->bytes[0] == ' ') {
+                t->type = TOKEN_USER;
+            }
+        }
+        v.vocab.prefix_once = false;
+        CHECK(!tokenizer_pack(&v.vocab, &section, &err) && err.code == BITNET_BAD &&
+                  strstr(err.msg, "does not come back from its own tokens") != NULL,
+              "%s: %s", paths[is_spm], err.msg);
+        buffer_free(&section);
+        vocab_close(&v);
+    }
+}
+
 /* A SentencePiece token across a space, which most vocabularies lack. */
 static void check_across_words(void)
 {
@@ -504,6 +531,7 @@ int main(int argc, char **argv)
     check_forms();
     check_tokens();
     check_unknown();
+    check_lossy();
     check_across_words();
     check_files((long)n_texts, argv + 2, argc > 2 ? argc - 2 : 0);
     check_damage(DATA "bpe");

@@ -12,6 +12,9 @@
 #define BPE  DATA "bpe/tokenizer.json"
 #define SPM  DATA "spm/tokenizer.json"
 
+#define A32 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define A256 A32 A32 A32 A32 A32 A32 A32 A32 /* fills what is read of a file at first */
+
 /* The file `base`, or nothing, with `from` (NULL: all of it) replaced by `to`. */
 static const struct {
     const char *base, *from, *to, *message;
@@ -26,6 +29,7 @@ static const struct {
      "neither byte-level BPE nor"},
     {NULL, NULL, "{\"model\": ", "line 1 column 11: expected a value, found the end"},
     {NULL, NULL, "AAAA", "is neither SentencePiece nor tiktoken"},
+    {NULL, NULL, A256, "is neither SentencePiece nor tiktoken"},
     {NULL, NULL, "AAAA x\n", "is neither SentencePiece nor tiktoken"},
     {NULL, NULL, "A 0\n", "is neither SentencePiece nor tiktoken"},
     {NULL, NULL, "QQ== 0\nQg== 0\n", "two tokens have the id 0"},

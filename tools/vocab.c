@@ -241,8 +241,9 @@ static bool open_file(struct vocab_file *f, struct bitnet_error *err)
     if (!infile_open(&in, f->path, err)) {
         return false;
     }
-    char head[256] = {0};
-    size_t n_head = in.n_bytes < sizeof head ? (size_t)in.n_bytes : sizeof head;
+    char head[256] = {0}; /* ends in 0 */
+    size_t n_head = sizeof head - 1;
+    n_head = in.n_bytes < n_head ? (size_t)in.n_bytes : n_head;
     bool ok = infile_read(&in, 0, head, n_head, err);
     if (ok && memcmp(head, "GGUF", 4) == 0) {
         infile_close(&in);
