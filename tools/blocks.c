@@ -9,6 +9,7 @@ struct run {
     const struct source_tensor *t;
     uint64_t begin, end;
     block_fn *fn;
+    meanwhile_fn *meanwhile;
     void *ctx;
     atomic_bool stop;
     atomic_uint_fast64_t next;
@@ -22,6 +23,10 @@ static void work(void *ctx, int worker, int n_workers)
     struct room *room = &r->blocks->rooms[worker];
     const struct source *s = r->blocks->source;
     (void)n_workers;
+    if (worker == 0 && r->meanwhile && !r->meanwhile(r->ctx, &r->errors[0])) {
+        r->failed_at[0] = 0; /* before any block */
+        atomic_store(&r->stop, true);
+    }
     while (!atomic_load(&r->stop)) {
         uint64_t block = atomic_fetch_add(&r->next, 1), row = block * BLOCK_ROWS;
         if (block >= r->end)
@@ -41,9 +46,10 @@ static void work(void *ctx, int worker, int n_workers)
 }
 
 bool blocks_run(struct blocks *b, const struct source_tensor *t, uint64_t begin, uint64_t end,
-                block_fn *fn, void *ctx, struct bitnet_error *err)
+                block_fn *fn, meanwhile_fn *meanwhile, void *ctx, struct bitnet_error *err)
 {
-    struct run r = {.blocks = b, .t = t, .begin = begin, .end = end, .fn = fn, .ctx = ctx};
+    struct run r = {.blocks = b, .t = t, .begin = begin, .end = end, .fn = fn,
+                    .meanwhile = meanwhile, .ctx = ctx};
     size_t n = (size_t)b->n_workers;
     r.failed_at = calloc(n, sizeof *r.failed_at);
     r.errors = calloc(n, sizeof *r.errors);

@@ -30,8 +30,11 @@ void blocks_close(struct blocks *b);
  * *stop = true ends the run early without an error. */
 typedef bool block_fn(void *ctx, int worker, uint64_t block, size_t n_rows, struct room *room,
                       bool *stop, struct bitnet_error *err);
-/* Blocks [begin, end) of t. When several fail, the error is that of the first one. */
+/* Blocks [begin, end) of t. When several fail, the error is that of the first one. One thread calls
+ * meanwhile(ctx) before it takes part, unless that is NULL: what must be done by one, such as
+ * writing, then costs the others nothing. */
+typedef bool meanwhile_fn(void *ctx, struct bitnet_error *err);
 bool blocks_run(struct blocks *b, const struct source_tensor *t, uint64_t begin, uint64_t end,
-                block_fn *fn, void *ctx, struct bitnet_error *err);
+                block_fn *fn, meanwhile_fn *meanwhile, void *ctx, struct bitnet_error *err);
 
 #endif

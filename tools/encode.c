@@ -7,7 +7,7 @@
 
 #include "tools/quantize.h"
 
-enum { RUN = 32, BATCH_BYTES = 4 << 20 };
+enum { RUN = 32, BATCH_BYTES = 1 << 20 };
 
 /* What `--body auto` makes of ternary weights with one scale per matrix or row, where both 2 and
  * 1.6 bits can be had and neither loses anything. Tokens per second of the 2B-4T shape, one and two
@@ -80,6 +80,9 @@ struct packing {
     const struct plan *plan;
     uint8_t *out; /* the batch's blocks */
     uint64_t first_block;
+    struct bnp_writer *writer;
+    const uint8_t *last; /* the batch before, which is written meanwhile */
+    uint64_t last_bytes;
     size_t block_bytes;
     float *row_scales; /* [n_blocks * 16] */
     float *max_error;  /* [n_workers] */
@@ -251,6 +254,12 @@ static bool pack(void *ctx, int worker, uint64_t block, size_t n_rows, struct ro
     return true;
 }
 
+static bool write_last(void *ctx, struct bitnet_error *err)
+{
+    struct packing *k = ctx;
+    return k->last_bytes == 0 || bnp_writer_data(k->writer, k->last, k->last_bytes, err);
+}
+
 /* The floats that follow the lines. */
 static bool write_scales(const struct source_tensor *t, const struct plan *p,
                          const float *row_scales, uint64_t scale_bytes, struct bnp_writer *w,
@@ -296,26 +305,29 @@ bool encode_write(struct blocks *b, const struct source_tensor *t, struct plan *
     p->n_bytes = lines_bytes + scale_bytes;
     if (t->role == ROLE_GAIN)
         return write_gain(b, t, w, err);
-    struct packing k = {.path = b->source->path, .t = t, .plan = p};
+    struct packing k = {.path = b->source->path, .t = t, .plan = p, .writer = w};
     k.block_bytes = layout_block_bytes(p->encoding, p->group, t->n_cols);
     uint64_t batch = BATCH_BYTES / k.block_bytes + 2 * (uint64_t)b->n_workers;
-    k.out = malloc(batch * k.block_bytes);
+    uint8_t *outs = malloc(2 * batch * k.block_bytes);
     k.row_scales = calloc(n_blocks * BLOCK_ROWS, sizeof *k.row_scales);
     k.max_error = calloc((size_t)b->n_workers, sizeof *k.max_error);
-    bool ok = k.out && k.row_scales && k.max_error;
+    bool ok = outs && k.row_scales && k.max_error;
     if (!ok)
         fail(err, BITNET_FAILED, "%s: out of memory", b->source->path);
-    for (uint64_t i = 0; ok && i < n_blocks; i += batch) {
+    for (uint64_t i = 0, turn = 0; ok && i < n_blocks; i += batch, turn ^= 1) {
         uint64_t end = n_blocks - i < batch ? n_blocks : i + batch;
+        k.out = outs + turn * batch * k.block_bytes;
         k.first_block = i;
-        ok = blocks_run(b, t, i, end, pack, &k, err) &&
-             bnp_writer_data(w, k.out, (end - i) * k.block_bytes, err);
+        ok = blocks_run(b, t, i, end, pack, write_last, &k, err);
+        k.last = k.out;
+        k.last_bytes = (end - i) * k.block_bytes;
         progress_set(bar, n_before + end * k.block_bytes);
     }
+    ok = ok && write_last(&k, err);
     for (int i = 0; ok && i < b->n_workers; i++)
         p->max_error = k.max_error[i] > p->max_error ? k.max_error[i] : p->max_error;
     ok = ok && (scale_bytes == 0 || write_scales(t, p, k.row_scales, scale_bytes, w, err));
-    free(k.out);
+    free(outs);
     free(k.row_scales);
     free(k.max_error);
     return ok;

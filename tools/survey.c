@@ -29,9 +29,11 @@ void levels_of_codes(float *levels, const int8_t *codes, const float *scales, ui
                      size_t n_cols)
 {
     for (size_t k0 = 0, j = 0; k0 < n_cols; k0 += RUN, j++) {
-        size_t n = n_cols - k0 < RUN ? n_cols - k0 : RUN;
         uint64_t words[RUN / 8] = {0};
-        memcpy(words, codes + k0, n);
+        if (n_cols - k0 < RUN)
+            memcpy(words, codes + k0, n_cols - k0);
+        else
+            memcpy(words, codes + k0, RUN);
         uint64_t any = words[0] | words[1] | words[2] | words[3];
         levels[j] = any ? scales[group ? k0 / group : 0] : NAN;
     }
@@ -58,19 +60,28 @@ bool levels_of_values(float *levels, const float *values, size_t n_cols)
     return true;
 }
 
-/* Notes zero and wide codes among n, eight at a time: 1 and -1 have their lowest bit set, and
- * adding one leaves only 0, 1 and 2 of a byte that is -1, 0 or 1. */
-static void note_codes(struct finding *f, const int8_t *codes, size_t n)
+/* Notes zero and wide codes among eight: 1 and -1 have their lowest bit set, and adding one leaves
+ * only 0, 1 and 2 of a byte that is -1, 0 or 1. */
+static void note_word(uint64_t word, uint64_t *all_odd, uint64_t *over)
 {
     const uint64_t ones = 0x0101010101010101, tops = ones << 7;
+    *all_odd &= word;
+    word = ((word & ~tops) + ones) ^ (word & tops);
+    *over |= (word & ~(ones * 3)) | (word & word >> 1 & ones);
+}
+
+static void note_codes(struct finding *f, const int8_t *codes, size_t n)
+{
+    const uint64_t ones = 0x0101010101010101;
     uint64_t word, all_odd = ones, over = 0;
-    for (size_t k = 0; k < n; k += 8) {
-        word = ones; /* pads the tail */
-        memcpy(&word, codes + k, n - k < 8 ? n - k : 8);
-        all_odd &= word;
-        word = ((word & ~tops) + ones) ^ (word & tops);
-        over |= (word & ~(ones * 3)) | (word & word >> 1 & ones);
+    size_t k = 0;
+    for (; k + 8 <= n; k += 8) {
+        memcpy(&word, codes + k, 8);
+        note_word(word, &all_odd, &over);
     }
+    word = ones; /* pads the tail */
+    memcpy(&word, codes + k, n - k);
+    note_word(word, &all_odd, &over);
     f->has_zero |= all_odd != ones;
     f->has_wide |= over != 0;
 }
@@ -193,7 +204,7 @@ static bool find_mean(struct blocks *b, struct survey *s, struct plan *p, struct
     s->block_sums = calloc(n_blocks, sizeof *s->block_sums);
     if (!s->block_sums)
         return fail(err, BITNET_FAILED, "%s: out of memory", b->source->path);
-    bool ok = blocks_run(b, s->t, 0, n_blocks, add_up, s, err);
+    bool ok = blocks_run(b, s->t, 0, n_blocks, add_up, NULL, s, err);
     double sum = 0;
     for (uint64_t i = 0; ok && i < n_blocks; i++)
         sum += s->block_sums[i];
@@ -221,7 +232,7 @@ bool encode_survey(struct blocks *b, const struct source_tensor *t, struct plan 
         s.findings[i] = (struct finding){.low_bit = true, .half_exact = true, .one = true,
                                          .row_one = true, .group_one = {true, true, true, true},
                                          .level = NAN};
-    bool ok = blocks_run(b, t, 0, layout_blocks(t->n_rows), look, &s, err);
+    bool ok = blocks_run(b, t, 0, layout_blocks(t->n_rows), look, NULL, &s, err);
     merge(p, s.findings, b->n_workers);
     free(s.findings);
     if (ok && t->column)
