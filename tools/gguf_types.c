@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/unroll.h"
 #include "tools/quantize.h"
 
 /* What a byte says, for types that put neighbours into one: entry b is f(b), for all 256. */
@@ -48,41 +49,45 @@ static uint64_t quarter(int8_t *to, const uint8_t *bytes, size_t n, unsigned shi
     return worst;
 }
 
-/* All digits of n bytes, digit d of byte i at to[d * n + i], as -1..1. A byte times 3 has its digit
- * above the other digits' fraction, which is the next byte: eight at once, in lanes of 16 bits. */
-static void digits(int8_t *to, const uint8_t *bytes, size_t n, size_t n_digits)
+/* Digits of up to eight bytes, digit d of byte i at to[d * stride + i], as -1..1. A byte times 3 has
+ * its digit above the other digits' fraction, which is the next byte: in lanes of 16 bits. */
+INLINE void digits_of(int8_t *to, const uint8_t *bytes, size_t n, size_t stride, int n_digits)
 {
     const uint64_t low = 0x00ff00ff00ff00ff, ones = 0x0101010101010101, tops = ones << 7;
-    for (size_t i = 0; i < n; i += 8) {
-        size_t n_here = n - i < 8 ? n - i : 8;
-        uint64_t word = 0;
-        memcpy(&word, bytes + i, n_here);
-        uint64_t even = word & low, odd = word >> 8 & low;
-        for (size_t d = 0; d < n_digits; d++) {
-            even *= 3, odd *= 3;
-            word = (even >> 8 & low) | (odd & ~low);
-            word = ((word | tops) - ones) ^ tops;
-            even &= low, odd &= low;
-            memcpy(to + d * n + i, &word, n_here);
-        }
+    uint64_t word = 0;
+    memcpy(&word, bytes, n);
+    uint64_t even = word & low, odd = word >> 8 & low;
+    for (int d = 0; d < n_digits; d++, to += stride) {
+        even *= 3, odd *= 3;
+        word = (even >> 8 & low) | (odd & ~low);
+        word = ((word | tops) - ones) ^ tops;
+        even &= low, odd &= low;
+        memcpy(to, &word, n);
     }
+}
+
+/* Five digits of n bytes, a multiple of 8: planes of n. */
+static void five_digits(int8_t *to, const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i += 8)
+        digits_of(to + i, bytes + i, 8, n, 5);
 }
 
 /* qs[48] five digits, qh[4] four, f16 d */
 static void tq1_0(int8_t *to, float *scale, const uint8_t *b)
 {
-    digits(to, b, 32, 5);
-    digits(to + 160, b + 32, 16, 5);
-    digits(to + 240, b + 48, 4, 4);
+    five_digits(to, b, 32);
+    five_digits(to + 160, b + 32, 16);
+    digits_of(to + 240, b + 48, 4, 4, 4);
     *scale = f16_to_f32(load_u16(b + 52));
 }
 
 /* qs[24] five digits, qh[2] four, f16 d */
 static void ptq1_0(int8_t *to, float *scale, const uint8_t *b)
 {
-    digits(to, b, 16, 5);
-    digits(to + 80, b + 16, 8, 5);
-    digits(to + 120, b + 24, 2, 4);
+    five_digits(to, b, 16);
+    five_digits(to + 80, b + 16, 8);
+    digits_of(to + 120, b + 24, 2, 2, 4);
     *scale = f16_to_f32(load_u16(b + 26));
 }
 
@@ -198,10 +203,18 @@ static void q6_k_block(float *to, const uint8_t *b)
         size_t half = run / 8, q = run % 8 / 2, l = run % 2 * 16;
         const uint8_t *low = b + 64 * half + 32 * (q % 2) + l, *high = b + 128 + 32 * half + l;
         float step = d * (float)(int8_t)b[192 + run];
-        for (size_t m = 0; m < 16; m++) {
-            int code = (low[m] >> 4 * (q / 2) & 15) | (high[m] >> 2 * q & 3) << 4;
-            to[16 * run + m] = step * (float)(code - 32);
+        uint8_t code[16];
+        for (size_t m = 0; m < 16; m += 8) { /* eight at once */
+            uint64_t l8, h8;
+            memcpy(&l8, low + m, 8);
+            memcpy(&h8, high + m, 8);
+            l8 = l8 >> 4 * (q / 2) & 0x0f0f0f0f0f0f0f0f;
+            h8 = h8 >> 2 * q & 0x0303030303030303;
+            l8 |= h8 << 4;
+            memcpy(code + m, &l8, 8);
         }
+        for (size_t m = 0; m < 16; m++)
+            to[16 * run + m] = step * (float)(code[m] - 32);
     }
 }
 

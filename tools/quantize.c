@@ -4,11 +4,22 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/unroll.h"
+
 enum { RUN = 32 };
 
 static size_t run_at(size_t i, size_t n)
 {
     return n - i < RUN ? n - i : RUN;
+}
+
+/* n_run items of size bytes. A whole run, the usual case, is copied without a call. */
+INLINE void copy_run(void *to, const void *from, size_t n_run, size_t size)
+{
+    if (n_run == RUN)
+        memcpy(to, from, RUN * size);
+    else
+        memcpy(to, from, n_run * size);
 }
 
 void floats_from_f32(float *to, const uint8_t *from, size_t n)
@@ -33,7 +44,7 @@ void floats_from_f16(float *to, const uint8_t *from, size_t n)
         uint32_t bits[RUN];
         float value[RUN];
         int n_special = 0;
-        memcpy(half, from + 2 * i, n_run * sizeof *half); /* little-endian, as we are */
+        copy_run(half, from + 2 * i, n_run, sizeof *half); /* little-endian, as we are */
         for (size_t k = 0; k < RUN; k++) {
             bits[k] = (uint32_t)(half[k] & 0x7fff) << 13;
             n_special += (half[k] & 0x7c00) == 0x7c00;
@@ -44,7 +55,7 @@ void floats_from_f16(float *to, const uint8_t *from, size_t n)
         memcpy(bits, value, sizeof value);
         for (size_t k = 0; k < RUN; k++)
             bits[k] |= (uint32_t)(half[k] & 0x8000) << 16;
-        memcpy(to + i, bits, n_run * sizeof *to);
+        copy_run(to + i, bits, n_run, sizeof *to);
         for (size_t k = 0; n_special && k < n_run; k++)
             to[i + k] = f16_to_f32(half[k]);
     }
@@ -55,7 +66,7 @@ bool floats_finite(const float *values, size_t n)
     float lanes[RUN] = {0}, sum = 0;
     for (size_t i = 0; i < n; i += RUN) {
         float v[RUN] = {0};
-        memcpy(v, values + i, run_at(i, n) * sizeof *v);
+        copy_run(v, values + i, run_at(i, n), sizeof *v);
         for (size_t k = 0; k < RUN; k++)
             lanes[k] += v[k] * 0.0f; /* NAN for any that is not finite */
     }
@@ -70,7 +81,7 @@ float floats_most(const float *values, size_t n)
     int32_t lanes[RUN] = {0}, bits = 0;
     for (size_t i = 0; i < n; i += RUN) {
         int32_t v[RUN] = {0};
-        memcpy(v, values + i, run_at(i, n) * sizeof *v);
+        copy_run(v, values + i, run_at(i, n), sizeof *v);
         for (size_t k = 0; k < RUN; k++) {
             int32_t m = v[k] & 0x7fffffff;
             lanes[k] = m > lanes[k] ? m : lanes[k];
@@ -93,7 +104,7 @@ float quantize(int8_t *to, const float *values, size_t n, float inverse, float s
         float v[RUN] = {0}, q[RUN];
         int32_t whole[RUN];
         int8_t code[RUN];
-        memcpy(v, values + i, n_run * sizeof *v);
+        copy_run(v, values + i, n_run, sizeof *v);
         for (size_t k = 0; k < RUN; k++) {
             float x = v[k] * inverse;
             x = x > limit ? limit : x;
@@ -108,7 +119,7 @@ float quantize(int8_t *to, const float *values, size_t n, float inverse, float s
             whole[k] = (int32_t)q[k];
         for (size_t k = 0; k < RUN; k++)
             code[k] = (int8_t)whole[k];
-        memcpy(to + i, code, n_run);
+        copy_run(to + i, code, n_run, 1);
     }
     for (size_t k = 0; k < RUN; k++)
         worst = lanes[k] > worst ? lanes[k] : worst;
