@@ -70,6 +70,14 @@ run convert "$m" -o "$folder/no/such/place.bnp"
 check 'no such folder' 1 "$status"
 run convert "$m" -o "$folder"
 check 'a folder for the output' 1 "$status"
+for blocks in 20 500; do # of 512 bytes: no more fit on the disk
+    rm -f "$folder/c.bnp"
+    # shellcheck disable=SC2086
+    err=$(trap '' XFSZ && ulimit -f "$blocks" && $BITNET convert "$m" -o "$folder/c.bnp" -q 2>&1)
+    check "a full disk, $blocks" 1 "$?"
+    has "a full disk, $blocks" 'c.bnp: cannot write: ' "$err"
+    check "a full disk, $blocks: nothing left" '' "$(find "$folder" -name 'c.bnp*')"
+done
 run convert "$m" --body t3 -o "$folder/c.bnp"
 check 'unknown body' 2 "$status"
 head -c 100000 "$m" >"$folder/cut.gguf"
