@@ -1,31 +1,13 @@
-/* fuzz_gguf.c: any bytes as a GGUF model: opened, placed, and every weight read. */
-#include <unistd.h>
-
+/* fuzz_gguf.c: any bytes as a GGUF model that is to be converted. */
 #include "tests/foreign.h"
-#include "tests/fuzz.h"
-#include "tools/encode.h"
+#include "tests/fuzz_import.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
-    static const struct import_options options = {.i2s_layout = "128"};
-    struct bitnet_error err = {0};
-    struct source s;
-    struct blocks b = {0};
     char path[64];
-    snprintf(path, sizeof path, "/tmp/fuzz_gguf.%ld", (long)getpid());
+    fuzz_path(path, "gguf");
     made_file(path, data, n_bytes);
-    if (source_open(&s, path, &options, &err)) {
-        bool ok = blocks_open(&b, &s, 1, &err);
-        for (size_t i = 0; ok && i < s.n_tensors; i++) {
-            struct plan p;
-            ok = encode_survey(&b, &s.tensors[i], &p, &err);
-        }
-        if (b.pool)
-            blocks_close(&b);
-        source_close(&s);
-    } else if (err.code == BITNET_OK || !err.msg[0]) {
-        abort(); /* refused without a word */
-    }
+    convert_or_refuse(path);
     remove(path);
     return 0;
 }

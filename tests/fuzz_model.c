@@ -2,8 +2,6 @@
  * and checksums are made right first; what then opens must answer two tokens, or say that its
  * numbers are not finite. An input is the model's number, then its bytes up to the weights; zeros
  * at their end may be missing. */
-#include <unistd.h>
-
 #include "include/bitnet.h"
 #include "tests/bnp_sample.h"
 #include "tests/foreign.h"
@@ -46,8 +44,7 @@ static void start(void)
     struct bitnet_error err = {0};
     if (engine)
         return;
-    snprintf(path, sizeof path, "%s/fuzz_model.%ld",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (long)getpid());
+    fuzz_path(path, "model");
     /* scalar: the kernels that a sanitizer sees into, in fuzzing builds too */
     must(bitnet_engine_open(&engine, "scalar", 1, &err), &err);
     atexit(end);

@@ -1,10 +1,7 @@
 /* fuzz_safetensors.c: any text as config.json or as the header of model.safetensors, in a folder
  * whose other files are good. The data behind the header are zeros, as many as its seed wants. */
-#include <unistd.h>
-
 #include "tests/foreign_hf.h"
-#include "tests/fuzz.h"
-#include "tools/encode.h"
+#include "tests/fuzz_import.h"
 
 static char folder[64];
 static struct buffer header;
@@ -28,7 +25,7 @@ static void make_folder(void)
     static uint8_t bytes[2 << 20];
     struct made_weights w = {1, false, false, MADE_ONE, 0, 0};
     char path[160];
-    snprintf(folder, sizeof folder, "/tmp/fuzz_safetensors.%ld", (long)getpid());
+    fuzz_path(folder, "safetensors");
     made_folder(folder, "BitNetForCausalLM", "relu2", made_bitnet, MADE_PACKED, true, &w);
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     FILE *f = fopen(path, "rb");
@@ -68,28 +65,13 @@ static size_t config_text(char text[1024])
 
 int LLVMFuzzerTestOneInput(const uint8_t *text, size_t n_bytes)
 {
-    static const struct import_options options = {0};
-    struct bitnet_error err = {0};
-    struct source s;
-    struct blocks b = {0};
     char good[1024];
     if (!folder[0])
         make_folder();
     bool config = n_bytes > 2 && text[2] == 'a'; /* {"architectures" */
     put_config(config ? (const char *)text : good, config ? n_bytes : config_text(good));
     put_weights(config ? header.data : text, config ? header.n_bytes : n_bytes);
-    if (source_open(&s, folder, &options, &err)) {
-        bool ok = blocks_open(&b, &s, 1, &err);
-        for (size_t i = 0; ok && i < s.n_tensors; i++) {
-            struct plan p;
-            ok = encode_survey(&b, &s.tensors[i], &p, &err);
-        }
-        if (b.pool)
-            blocks_close(&b);
-        source_close(&s);
-    } else if (err.code == BITNET_OK || !err.msg[0]) {
-        abort(); /* refused without a word */
-    }
+    convert_or_refuse(folder);
     return 0;
 }
 

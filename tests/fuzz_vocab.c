@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tests/fuzz.h"
 #include "tools/infile.h"
@@ -19,9 +18,7 @@ static void drop(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
     if (path[0] == 0) {
-        /* Files in memory where there are some: each input is one. */
-        const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-        snprintf(path, sizeof path, "%s/fuzz_vocab.%ld", folder, (long)getpid());
+        fuzz_path(path, "vocab");
         atexit(drop);
     }
     FILE *out = fopen(path, "wb");
