@@ -31,7 +31,7 @@ struct output {
     int fd;
     char *path; /* the target, links followed */
     char *temp; /* the name that it is renamed from */
-    uint64_t n_bytes, n_on_way; /* written at the end; of them on their way to the disk */
+    uint64_t n_bytes, n_on_way; /* appended; how many of them are on their way to the disk */
     bool nameless; /* nothing stands under temp */
 };
 bool output_open(struct output *o, const char *path, struct bitnet_error *err);

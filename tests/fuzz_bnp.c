@@ -30,7 +30,7 @@ bool fuzz_seed(size_t i, struct buffer *out)
     struct bitnet_error err = {0};
     char path[64];
     size_t n = 0;
-    snprintf(path, sizeof path, "/tmp/fuzz_bnp.%p", (void *)out);
+    fuzz_path(path, "bnp");
     uint8_t *bytes = i == 0 && sample_write(path, &err) ? sample_load(path, &n) : NULL;
     remove(path);
     buffer_add(out, bytes, n);

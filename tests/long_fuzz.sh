@@ -24,7 +24,7 @@ for source in tests/fuzz_*.c; do
     else
         n_failed=$((n_failed + 1))
         echo "FAIL $name"
-        grep -v '^\(INFO\|stat::\)' "$folder/log" | head -n 30
+        grep -v 'NEW_FUNC\|^INFO\|^stat::' "$folder/log" | head -n 30
         for finding in "$folder"/crash-* "$folder"/timeout-* "$folder"/oom-* "$folder"/leak-*; do
             [ ! -e "$finding" ] || { echo "$(basename "$finding").gz:" && gzip -c9 "$finding" | base64; }
         done

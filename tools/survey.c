@@ -30,7 +30,7 @@ void levels_of_codes(float *levels, const int8_t *codes, const float *scales, ui
 {
     for (size_t k0 = 0, j = 0; k0 < n_cols; k0 += RUN, j++) {
         uint64_t words[RUN / 8] = {0};
-        if (n_cols - k0 < RUN)
+        if (n_cols - k0 < RUN) /* apart, so that whole runs need no call */
             memcpy(words, codes + k0, n_cols - k0);
         else
             memcpy(words, codes + k0, RUN);
