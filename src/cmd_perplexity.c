@@ -135,7 +135,8 @@ static bool score_text(struct host *h, const char *path, struct score *total,
     progress_start(&bar, "perplexity", "tok", ids.n_ids, args_flag(h->args, "--quiet"));
     for (size_t at = 0; good && at < ids.n_ids && n_step > 0 && cmd_signal() == 0;) {
         size_t n = ids.n_ids - at < n_step ? ids.n_ids - at : n_step;
-        memcpy(place, window.ids, n_bos * sizeof *place);
+        if (n_bos > 0)
+            memcpy(place, window.ids, n_bos * sizeof *place);
         memcpy(place + n_bos, ids.ids + at, n * sizeof *place);
         good = score_window(h, place, n_bos + n, total, err);
         at += n;

@@ -73,7 +73,7 @@ enum reader_result reader_next(struct reader *r, bool wait, const char **bytes, 
 {
     enum reader_result result;
     for (;;) {
-        uint8_t *from = r->data + r->n_used;
+        uint8_t *from = r->n_bytes > 0 ? r->data + r->n_used : NULL;
         uint8_t *end = r->n_bytes > r->n_searched
                            ? memchr(r->data + r->n_searched, r->delimiter,
                                     r->n_bytes - r->n_searched)

@@ -261,6 +261,8 @@ static void insert(struct lineedit *e, const char *bytes, size_t n)
 
 static void erase(struct lineedit *e, size_t from, size_t to)
 {
+    if (from == to)
+        return; /* an empty line has no data at all */
     memmove(e->line.data + from, e->line.data + to, e->line.n_bytes - to);
     e->line.n_bytes -= to - from;
     e->cursor = from;

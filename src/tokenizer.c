@@ -200,7 +200,8 @@ bool tokenizer_gives_back(const struct bitnet_tokenizer *t, const char *text,
     }
     struct buffer back = {0};
     tokenizer_decode(t, ids, n_ids, &back);
-    bool same = back.n_bytes == n_bytes && memcmp(back.data, text, n_bytes) == 0;
+    bool same = back.n_bytes == n_bytes &&
+                (n_bytes == 0 || memcmp(back.data, text, n_bytes) == 0);
     buffer_free(&back);
     return same;
 }

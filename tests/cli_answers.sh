@@ -214,6 +214,9 @@ bn perplexity --jsonl -f "$work/texts"
 check 'records and total' test "$(wc -l <"$out")" -eq 3
 bn perplexity
 want 5 'perplexity of nothing'
+bn synth --arch qwen3 -q -o "$work/qwen.bnp"
+bn perplexity -m "$work/qwen.bnp" -f "$work/story"
+want 0 'perplexity without a token at the start'
 printf 'one\ntwo\n' >"$work/lines"
 in=$work/lines bn embed
 check 'a vector for each line' test "$(wc -l <"$out")" -eq 2

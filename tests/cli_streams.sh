@@ -165,6 +165,9 @@ if [ -x "$OUT/tests/pty_run" ]; then
     $pty 2004h 'Once\r' 2004h '\cd' -- $BITNET chat -n 5 >"$out" 2>"$err"
     status=$?
     want 0 'chat, Ctrl-D'
+    $pty 2004h '\ck\cu\cw\cd' -- $BITNET chat >"$out" 2>"$err"
+    status=$?
+    want 0 'chat, an empty line erased'
     $pty 'help lists' '' 2004h '\cd' -- $BITNET >"$out" 2>"$err"
     status=$?
     want 0 'no prompt on a terminal starts chat'

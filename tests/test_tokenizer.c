@@ -400,6 +400,7 @@ static void check_files(long n_texts, char **more, int n_more)
                                                         f.packed.n_bytes, path, &err);
         CHECK(ok, "%s", err.msg);
         if (ok) {
+            CHECK(tokenizer_gives_back(f.tokenizer, "", 0, NULL, 0), "%s: no text", path);
             check_round_trips(f.tokenizer, path, n_texts);
             tokenizer_file_close(&f);
         }
