@@ -31,17 +31,20 @@ size_t kv_position(const struct kv *kv, size_t layer, size_t seq, size_t head, s
     return ((layer * kv->n_seqs + seq) * kv->n_kv_heads + head) * kv->n_ctx + pos;
 }
 
-/* One head's vector as int8: half to even, by the absolute maximum. */
+/* One head's vector as int8: half to even, by the absolute maximum. A NaN becomes the scale, so that
+ * whatever reads the vector shows it. */
 static void store_i8(int8_t *out, float *scale, const float *x, size_t n)
 {
     float max = 1e-5f;
     for (size_t i = 0; i < n; i++) {
         float a = fabsf(x[i]);
-        max = a > max ? a : max;
+        max = a > max || isnan(a) ? a : max;
     }
     float inverse = 127.0f / max;
-    for (size_t i = 0; i < n; i++) /* adding 1.5 * 2^23 rounds to the nearest integer */
-        out[i] = (int8_t)((x[i] * inverse + 12582912.0f) - 12582912.0f);
+    for (size_t i = 0; i < n; i++) { /* adding 1.5 * 2^23 rounds to the nearest integer */
+        float q = (x[i] * inverse + 12582912.0f) - 12582912.0f;
+        out[i] = (int8_t)(q > -127 ? q : -127);
+    }
     *scale = max / 127.0f;
 }
 

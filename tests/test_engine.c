@@ -6,7 +6,11 @@
 #include <string.h>
 
 #include "include/bitnet.h"
+#include "tests/bnp_sample.h"
 #include "tests/check.h"
+#include "tests/foreign.h"
+#include "tests/fuzz.h"
+#include "tools/tools.h"
 
 enum { MAX_TOKENS = 256, N_ROWS = 4 };
 
@@ -201,6 +205,41 @@ static void check_limits(void)
     CHECK(!bitnet_model_open(&no_model, "/nonexistent.bnp", &err), "missing file opened");
 }
 
+/* A model whose tokens 0 to 15 have no number for an embedding: an error for what comes after such a
+ * token, too, however its keys and values are kept. */
+static void check_nan(enum bitnet_kv kv)
+{
+    char path[64];
+    fuzz_path(path, "nan");
+    char *argv[] = {"synth", "--arch", "llama", "--head", "f16", "--with", "untied", "-q", "-o", path,
+                    NULL};
+    CHECK(tool_synth(10, argv) == BITNET_OK, "synth");
+    struct bitnet_error err = {0};
+    struct bnp f;
+    size_t n_bytes = 0;
+    uint8_t *bytes = sample_load(path, &n_bytes);
+    CHECK(bnp_open(&f, bytes, n_bytes, path, &err), "%s", err.msg);
+    const struct matrix *m = &bnp_find(&f, "token_embd")->matrix;
+    memset(bytes + (m->lines - bytes), 0xff, 2 * BLOCK_ROWS * m->n_cols);
+    made_file(path, bytes, n_bytes);
+    bnp_close(&f);
+    free(bytes);
+
+    bitnet_model *bad;
+    bitnet_session *s;
+    const struct bitnet_session_options o = {.n_ctx = 4, .max_batch = 2, .kv = kv};
+    const struct bitnet_input in[] = {{0, 0, false}, {16, 0, true}};
+    CHECK(bitnet_model_open(&bad, path, &err), "%s", err.msg);
+    CHECK(bitnet_session_open(&s, engine, bad, &o, &err), "%s", err.msg);
+    CHECK(bitnet_eval(s, in, 1, &err), "%s", err.msg);
+    CHECK(!bitnet_eval(s, in + 1, 1, &err) && err.code == BITNET_BAD &&
+              strstr(err.msg, "is not a finite number") != NULL,
+          "cache %d: no error, or %s", kv, err.msg);
+    bitnet_session_close(s);
+    bitnet_model_close(bad);
+    remove(path);
+}
+
 int main(void)
 {
     struct bitnet_error err = {0};
@@ -219,6 +258,8 @@ int main(void)
     check_batching((struct bitnet_session_options){.act = BITNET_ACT_F32}, "f32 activations");
     check_sequences();
     check_limits();
+    check_nan(BITNET_KV_F16);
+    check_nan(BITNET_KV_I8);
     bitnet_model_close(model);
     bitnet_engine_close(engine);
     return check_done();
