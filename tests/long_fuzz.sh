@@ -4,12 +4,12 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 arch=$(clang -dumpmachine | cut -d- -f1)
-plain=build/$arch-clang-address
+plain=build/$arch-clang-address-undefined
 fuzz=build/$arch-clang-address-undefined-fuzzer-no-link
 n_passed=0 n_failed=0
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
-make -s -j2 CC=clang CFLAGS='-O1 -g' SAN=address fuzzers &&
+make -s -j2 CC=clang CFLAGS='-O1 -g' SAN=address,undefined fuzzers &&
     make -s -j2 CC=clang CFLAGS='-O1 -g' SAN=address,undefined,fuzzer-no-link fuzzers || exit 1
 for source in tests/fuzz_*.c; do
     name=$(basename "$source" .c)

@@ -107,8 +107,8 @@ float quantize(int8_t *to, const float *values, size_t n, float inverse, float s
         copy_run(v, values + i, n_run, sizeof *v);
         for (size_t k = 0; k < RUN; k++) {
             float x = v[k] * inverse;
-            x = x > limit ? limit : x;
-            x = x < -limit ? -limit : x;
+            x = x > -limit ? x : -limit; /* NaN, which the caller's scale shows, becomes -limit */
+            x = x < limit ? x : limit;
             q[k] = x + magic - magic;
         }
         for (size_t k = 0; k < RUN; k++) {
