@@ -6,6 +6,11 @@ CFLAGS ?= -O2
 SAN    ?=
 RUN    ?=
 
+# All cores, unless the command line says otherwise, or something is to be built after `clean`.
+ifeq ($(filter -j%,$(MAKEFLAGS))$(filter clean,$(MAKECMDGOALS)),)
+MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN)
+endif
+
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 comma := ,
 OUT  := build/$(ARCH)-$(notdir $(firstword $(CC)))$(addprefix -,$(subst $(comma),-,$(SAN)))
