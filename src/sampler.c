@@ -3,8 +3,9 @@
  *     penalties -> bias -> mask -> top-k -> top-p -> min-p -> temperature -> one draw
  *
  * Candidates are ordered by logit, equal ones by id, so the order never depends on a sorting
- * routine. They sit in a max-heap and are popped only as far as the limits reach: 40 of 128,000 cost
- * one pass to build the heap and 40 pops. Probabilities are summed in double with our own exp.
+ * routine. Those that a top-k leaves are found in one pass: whenever SLACK more than k have come, the
+ * best k stay, and what follows must beat the last of them. They sit in a max-heap and are popped only
+ * as far as the other limits reach. Probabilities are summed in double with our own exp.
  *
  * Draw i of seed s is the i-th output of SplitMix64 (Steele et al. 2014) started at s, its upper 53
  * bits read as a number u in [0, 1): the first candidate whose running sum passes u * total. */
@@ -14,6 +15,8 @@
 
 #include "src/fmath.h"
 #include "src/sampler.h"
+
+enum { SLACK = 256 };
 
 struct candidate {
     float logit;
@@ -167,46 +170,64 @@ static struct candidate pop(struct candidate *heap, size_t *n)
     return top;
 }
 
-/* All that may be drawn, as a heap; returns how many. */
-static size_t gather(struct bitnet_sampler *s, const float *logits, const uint32_t *allowed)
+static void make_heap(struct candidate *heap, size_t n)
 {
-    size_t n = 0;
-    for (size_t id = 0; id < s->n_vocab; id++) {
-        uint32_t bit = 1u << id % 32;
-        if (s->banned[id / 32] & bit || (allowed && !(allowed[id / 32] & bit)) ||
-            !(logits[id] > -INFINITY))
-            continue;
-        s->heap[n++] = (struct candidate){logits[id], (int32_t)id};
-    }
     for (size_t i = n / 2; i-- > 0;)
-        sift_down(s->heap, n, i);
-    return n;
+        sift_down(heap, n, i);
 }
 
-/* Pops into kept what top-k, top-p and min-p leave; probabilities here are at temperature 1. */
+/* The best k of the n candidates, best first, which is a heap too. */
+static void keep_best(struct bitnet_sampler *s, size_t n, size_t k)
+{
+    make_heap(s->heap, n);
+    for (size_t i = 0; i < k; i++)
+        s->kept[i] = pop(s->heap, &n);
+    memcpy(s->heap, s->kept, k * sizeof *s->heap);
+}
+
+/* What may be drawn and is among the top k, as a heap; returns how many. */
+static size_t gather(struct bitnet_sampler *s, const float *logits, const uint32_t *allowed)
+{
+    size_t k = s->params.temp == 0 ? 1 : s->params.top_k > 0 ? (size_t)s->params.top_k : s->n_vocab;
+    size_t room = k + SLACK, n = 0;
+    float least = -INFINITY; /* k are as good, and of equals the earlier ids */
+    for (size_t id = 0; id < s->n_vocab; id++) {
+        if (!(logits[id] > least))
+            continue;
+        uint32_t bit = 1u << id % 32;
+        if (s->banned[id / 32] & bit || (allowed && !(allowed[id / 32] & bit)))
+            continue;
+        s->heap[n++] = (struct candidate){logits[id], (int32_t)id};
+        if (n == room) {
+            keep_best(s, n, k);
+            n = k;
+            least = s->heap[k - 1].logit;
+        }
+    }
+    if (n <= k) {
+        make_heap(s->heap, n);
+        return n;
+    }
+    keep_best(s, n, k);
+    return k;
+}
+
+/* Pops into kept what top-p and min-p leave; probabilities here are at temperature 1. */
 static size_t limit(struct bitnet_sampler *s, size_t n_heap)
 {
     const struct bitnet_sampling *p = &s->params;
     double max = s->heap[0].logit, total = 0, sum = 0;
     size_t n = 0, n_most = n_heap;
-    if (p->top_p >= 1 && p->min_p <= 0 && (p->top_k == 0 || (size_t)p->top_k >= n_heap)) {
+    if (p->top_p >= 1 && p->min_p <= 0) {
         memcpy(s->kept, s->heap, n_heap * sizeof *s->kept); /* in heap order: the best is first */
         return n_heap;
     }
-    if (p->top_k > 0 && (size_t)p->top_k < n_heap) {
-        n_most = (size_t)p->top_k;
-        while (n < n_most)
-            s->kept[n++] = pop(s->heap, &n_heap);
-        for (size_t i = 0; i < n; i++)
-            total += fmath_exp((double)s->kept[i].logit - max);
-    } else if (p->top_p < 1) {
+    if (p->top_p < 1) {
         for (size_t i = 0; i < n_heap; i++)
             total += fmath_exp((double)s->heap[i].logit - max);
     }
-    size_t n_popped = n;
-    for (n = 0; n < n_most; n++) {
-        if (n >= n_popped)
-            s->kept[n] = pop(s->heap, &n_heap);
+    for (; n < n_most; n++) {
+        s->kept[n] = pop(s->heap, &n_heap);
         double w = fmath_exp((double)s->kept[n].logit - max);
         if (n > 0 && ((p->top_p < 1 && sum >= p->top_p * total) || w < p->min_p))
             break;

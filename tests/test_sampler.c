@@ -172,6 +172,56 @@ static void check_seed(void)
     bitnet_sampler_close(s);
 }
 
+static int better(const void *a, const void *b)
+{
+    int32_t i = *(const int32_t *)a, j = *(const int32_t *)b;
+    return logits[i] != logits[j] ? (logits[i] < logits[j] ? 1 : -1) : (i > j) - (i < j);
+}
+
+static float risen(int32_t id)
+{
+    return (float)id / 1000;
+}
+
+static float fallen(int32_t id)
+{
+    return -risen(id);
+}
+
+static float often_equal(int32_t id)
+{
+    return (float)((uint32_t)id * 2654435761u >> 27);
+}
+
+/* The first k of all ids sorted, given as the only ones allowed, must be what a top-k draws from. */
+static void check_top_k(float (*logit)(int32_t), int k)
+{
+    struct bitnet_sampling p = plain(50);
+    p.min_p = 1e-30f; /* pops all that is left, so that both draw from sorted candidates */
+    bitnet_sampler *mask = open_sampler(p);
+    p.top_k = k;
+    bitnet_sampler *top = open_sampler(p);
+    const bitnet_tokenizer *t = bitnet_model_tokenizer(model);
+    int32_t *ids = calloc(n_vocab, sizeof *ids);
+    uint32_t *allowed = calloc(n_vocab / 32 + 1, sizeof *allowed);
+    size_t n = 0, n_same = 0;
+    for (int32_t id = 0; id < (int32_t)n_vocab; id++) {
+        logits[id] = logit(id);
+        if (bitnet_token_is_text(t, id) || bitnet_token_is_stop(t, id))
+            ids[n++] = id;
+    }
+    qsort(ids, n, sizeof *ids, better);
+    for (size_t i = 0; i < n && i < (size_t)k; i++)
+        allowed[ids[i] / 32] |= 1u << ids[i] % 32;
+    for (size_t i = 0; i < 200; i++)
+        n_same += bitnet_sample(mask, logits, allowed) == bitnet_sample(top, logits, NULL);
+    CHECK(n_same == 200, "top-k %d: %zu of 200 draws are those of a sort", k, n_same);
+    free(allowed);
+    free(ids);
+    bitnet_sampler_close(mask);
+    bitnet_sampler_close(top);
+}
+
 static void check_logprobs(void)
 {
     int32_t ids[5];
@@ -206,6 +256,11 @@ int main(void)
     check_distribution();
     check_cuts();
     check_seed();
+    for (int k = 1; k < 5000; k = 3 * k + 1) {
+        check_top_k(risen, k);
+        check_top_k(fallen, k);
+        check_top_k(often_equal, k);
+    }
     check_logprobs();
     struct bitnet_sampling bad = plain(-1);
     bitnet_sampler *s = NULL;
