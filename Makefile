@@ -8,7 +8,7 @@ RUN    ?=
 
 # All cores, unless the command line says otherwise, or something is to be built after `clean`.
 ifeq ($(filter -j%,$(MAKEFLAGS))$(filter clean,$(MAKECMDGOALS)),)
-MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 endif
 
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
