@@ -43,7 +43,7 @@ static void store_i8(int8_t *out, float *scale, const float *x, size_t n)
     float inverse = 127.0f / max;
     for (size_t i = 0; i < n; i++) { /* adding 1.5 * 2^23 rounds to the nearest integer */
         float q = (x[i] * inverse + 12582912.0f) - 12582912.0f;
-        out[i] = (int8_t)(q > -127 ? q : -127);
+        out[i] = (int8_t)(q > -127 ? q : -127); /* NaN, which is no int8, becomes -127 */
     }
     *scale = max / 127.0f;
 }

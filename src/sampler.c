@@ -217,7 +217,7 @@ static size_t limit(struct bitnet_sampler *s, size_t n_heap)
 {
     const struct bitnet_sampling *p = &s->params;
     double max = s->heap[0].logit, total = 0, sum = 0;
-    size_t n = 0, n_most = n_heap;
+    size_t n;
     if (p->top_p >= 1 && p->min_p <= 0) {
         memcpy(s->kept, s->heap, n_heap * sizeof *s->kept); /* in heap order: the best is first */
         return n_heap;
@@ -226,7 +226,7 @@ static size_t limit(struct bitnet_sampler *s, size_t n_heap)
         for (size_t i = 0; i < n_heap; i++)
             total += fmath_exp((double)s->heap[i].logit - max);
     }
-    for (; n < n_most; n++) {
+    for (n = 0; n_heap > 0; n++) {
         s->kept[n] = pop(s->heap, &n_heap);
         double w = fmath_exp((double)s->kept[n].logit - max);
         if (n > 0 && ((p->top_p < 1 && sum >= p->top_p * total) || w < p->min_p))
