@@ -131,7 +131,7 @@ INLINE void end_run(__m256 total[2], const __m256i isum[2], const __m256 d[2], _
     }
 }
 
-static void store_tile(const struct tile *tile, const __m256 total[][2])
+static inline void store_tile(const struct tile *tile, const __m256 total[][2])
 {
     const struct matmul *m = tile->m;
     for (size_t t = 0; t < tile->n_tok; t++) {

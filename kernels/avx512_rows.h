@@ -91,7 +91,7 @@ static inline void end_tile(__m512 *total, const __m512i *isum, const struct til
     }
 }
 
-static void store_tile(const struct tile *tile, const __m512 *total)
+static inline void store_tile(const struct tile *tile, const __m512 *total)
 {
     const struct matmul *m = tile->m;
     const __m512 scale = matrix_scale(m->w, tile->block);

@@ -128,6 +128,7 @@ static void fill_avx2(struct kernels *k)
     fill_avx2_ternary(&k->matrix);
     fill_avx2_binary(&k->matrix);
     fill_avx2_head(&k->matrix);
+    fill_avx2_i8x2(&k->matrix);
     fill_avx2_attention(&k->attention);
     fill_avx2_element(&k->element);
 }
@@ -138,6 +139,7 @@ static void fill_avx512(struct kernels *k)
     fill_avx512_binary(&k->matrix);
     fill_avx512_bits(&k->matrix);
     fill_avx512_head(&k->matrix);
+    fill_avx512_i8x2(&k->matrix);
     fill_avx512_attention(&k->attention);
     fill_avx512_element(&k->element);
 }
@@ -397,6 +399,7 @@ static matmul_fn *matmul_of_bits(const struct matrix_kernels *m, const struct ma
     case ENC_I8: return m->i8_i8;
     case ENC_I6: return m->i6_i8;
     case ENC_I4: return m->i4_i8;
+    case ENC_I8X2: return m->i8x2_i8;
     default: return NULL;
     }
 }
@@ -414,6 +417,7 @@ matmul_fn *kernels_matmul(const struct kernels *k, const struct matrix *w, enum 
     case ENC_I8: return m->i8_f32;
     case ENC_I6: return m->i6_f32;
     case ENC_I4: return m->i4_f32;
+    case ENC_I8X2: return m->i8x2_f32;
     case ENC_F16: return m->f16_f32;
     default: return NULL;
     }

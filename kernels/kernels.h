@@ -46,7 +46,7 @@ static inline size_t act_stride(size_t n_cols)
  *
  * Neither weights nor activations grouped:
  *     y = (float)isum * (wscale * ascale)               isum = sum of code value * q, exact int32
- * Either grouped, S = the smaller of the two group sizes (t1.6 is never used so):
+ * Either grouped, S = the smaller of the two group sizes (t1.6 and i8x2 are never used so):
  *     acc = 0;  for each run s of S columns, ascending:  acc = acc + (float)isum_s * (d_s * a_s)
  *     y = acc * (wscale * ascale)
  * d is the f16 group scale or 1, a the activation's group scale or 1, wscale the tensor's or row's
@@ -73,13 +73,22 @@ static inline size_t matmul_scratch_bytes(size_t n_cols)
 }
 enum { MAX_COLS = 1 << 17 };
 
+/* One row of one plane of i8x2 times n_tok tokens: isum[t] = sum of nibble * q[t * q_stride + k] over the
+ * columns of n_lines lines. The row at `next` is fetched into the cache meanwhile.
+ * range: isum <= 2^17 * 15 * 127 < 2^31 */
+enum { NIBBLES_TOK = 8 }; /* n_tok at most */
+typedef void nibbles_fn(int32_t isum[NIBBLES_TOK], const uint8_t *row, const uint8_t *next,
+                        size_t n_lines, const int8_t *q, size_t q_stride, size_t n_tok);
+
 /* Entries that no tier wrote stay scalar. A grouped matrix goes to the same entry. */
 struct matrix_kernels {
     matmul_fn *t2_i8, *t1_6_i8, *b1_i8; /* any integer kind of activation is right here */
     matmul_fn *b1_sign;                 /* ACT_SIGN: xnor + popcount */
     matmul_fn *b1_planes, *t2_planes;   /* ACT_I2, ACT_I4, ACT_I8: and + popcount by bit plane */
-    matmul_fn *i8_i8, *i6_i8, *i4_i8;
+    matmul_fn *i8_i8, *i6_i8, *i4_i8, *i8x2_i8;
+    nibbles_fn *i8x2_nibbles;
     matmul_fn *t2_f32, *t1_6_f32, *b1_f32, *i8_f32, *i6_f32, *i4_f32, *f16_f32;
+    matmul_fn *i8x2_f32; /* scalar in every tier: it serves comparison alone */
 };
 
 /* One head's share of attention. Keys and values of one sequence and one kv head lie pos_stride
@@ -153,12 +162,14 @@ void fill_scalar_element(struct element_kernels *e);
 void fill_avx2_ternary(struct matrix_kernels *m);
 void fill_avx2_binary(struct matrix_kernels *m);
 void fill_avx2_head(struct matrix_kernels *m);
+void fill_avx2_i8x2(struct matrix_kernels *m);
 void fill_avx2_attention(struct attention_kernels *a);
 void fill_avx2_element(struct element_kernels *e);
 void fill_avx512_ternary(struct matrix_kernels *m);
 void fill_avx512_binary(struct matrix_kernels *m);
 void fill_avx512_bits(struct matrix_kernels *m); /* the popcount entries of the binary family */
 void fill_avx512_head(struct matrix_kernels *m);
+void fill_avx512_i8x2(struct matrix_kernels *m);
 void fill_avx512_attention(struct attention_kernels *a);
 void fill_avx512_element(struct element_kernels *e);
 void fill_neon_ternary(struct matrix_kernels *m);

@@ -6,6 +6,7 @@
  * shifts dword f into its field and ors them together; unpacking shifts back and masks. */
 #include "kernels/layout.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "kernels/half.h"
@@ -29,6 +30,7 @@ static struct cut cut_of(enum encoding e, uint32_t group)
     case ENC_T1_6: c.span_cols = 20, c.bias = 1; break;
     case ENC_B1: c.span_cols = 32; break;
     case ENC_I8: c.span_cols = 4, c.bias = 128; break;
+    case ENC_I8X2: break;
     case ENC_I6: c.span_cols = 16, c.bias = 32; break;
     case ENC_I4: c.span_cols = 8, c.bias = 8; break;
     case ENC_F16: c.span_cols = 2; break;
@@ -129,6 +131,7 @@ static void put_row(uint8_t *line, size_t high, enum encoding e, size_t r, const
         }
         set_dword(line + high + 4 * r, w);
         break;
+    case ENC_I8X2:
     case ENC_F16:
     case ENC_F32:
         break;
@@ -175,6 +178,7 @@ static bool get_row(uint8_t *code, const uint8_t *line, size_t high, enum encodi
             set_dword(code + 4 * f, (low & 0x0f0f0f0f) | (top & 0x03030303) << 4);
         }
         return true;
+    case ENC_I8X2:
     case ENC_F16:
     case ENC_F32:
         break;
@@ -237,9 +241,9 @@ static size_t n_spans(const struct cut *c, size_t n_cols)
 
 void layout_name(char name[16], enum encoding e, uint32_t group)
 {
-    static const char *const names[] = {"?", "f32", "f16", "i8", "t2", "t1.6", "b1", "i6", "i4"};
+    static const char *const names[] = {"?", "f32", "f16", "i8", "t2", "t1.6", "b1", "i6", "i4", "i8x2"};
     size_t n = 0;
-    for (const char *s = names[e > ENC_I4 ? 0 : e]; *s; s++)
+    for (const char *s = names[e > ENC_I8X2 ? 0 : e]; *s; s++)
         name[n++] = *s;
     if (group && (e == ENC_T2 || e == ENC_B1)) { /* I6 and I4 have one group size: not named */
         name[n++] = 'g';
@@ -254,7 +258,7 @@ bool layout_parse(const char *name, enum encoding *e, uint32_t *group)
 {
     static const uint32_t groups[] = {0, 32, 64, 128, 256};
     char known[16];
-    for (uint32_t n = ENC_F32; n <= ENC_I4; n++) {
+    for (uint32_t n = ENC_F32; n <= ENC_I8X2; n++) {
         for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
             uint32_t scale_kind = groups[g] ? SCALE_GROUP : SCALE_NONE;
             layout_name(known, (enum encoding)n, groups[g]);
@@ -277,6 +281,7 @@ bool layout_known(uint32_t encoding, uint32_t scale_kind, uint32_t group)
         return scale_kind == SCALE_NONE;
     case ENC_F16:
     case ENC_I8:
+    case ENC_I8X2:
     case ENC_T1_6:
         return group == 0;
     case ENC_T2:
@@ -298,6 +303,8 @@ size_t layout_blocks(size_t n_rows)
 size_t layout_block_bytes(enum encoding e, uint32_t group, size_t n_cols)
 {
     struct cut c = cut_of(e, group);
+    if (e == ENC_I8X2)
+        return LINE_BYTES * (2 + 2 * BLOCK_ROWS * i8x2_lines(n_cols));
     if (!c.span_cols)
         return 0;
     size_t spans = n_spans(&c, n_cols);
@@ -346,6 +353,65 @@ static void pack_scales(uint8_t *block, const struct cut *c, const uint16_t *sca
         }
 }
 
+/* Column k of row r of the upper (0) or lower (1) plane. */
+static unsigned nibble_at(const uint8_t *block, size_t n_cols, int plane, size_t r, size_t k)
+{
+    const uint8_t *row = block + i8x2_offset(n_cols, plane, r);
+    return row[k / 128 * LINE_BYTES + k % 64] >> k / 64 % 2 * 4 & 15;
+}
+
+static int byte_at(const uint8_t *block, size_t n_cols, size_t r, size_t k)
+{
+    return (int)(16 * nibble_at(block, n_cols, 0, r, k) + nibble_at(block, n_cols, 1, r, k)) - 128;
+}
+
+/* Row r's two norms, 16 floats apart. A sum of squares is exact in int32 and its root, after one more
+ * rounding, off by less than the step to the next float. */
+static void norms_of(float norms[2], const uint8_t *block, size_t n_cols, size_t r)
+{
+    int32_t lower = 0, whole = 0;
+    for (size_t k = 0; k < n_cols; k++) {
+        int l = 2 * (int)nibble_at(block, n_cols, 1, r, k) - 15, v = byte_at(block, n_cols, r, k);
+        lower += l * l;
+        whole += v * v;
+    }
+    norms[0] = nextafterf(sqrtf((float)lower) / 2, INFINITY);
+    norms[1] = nextafterf(sqrtf((float)whole), INFINITY);
+}
+
+static void pack_planes(uint8_t *block, const int8_t *values, size_t n_cols)
+{
+    memset(block, 0, layout_block_bytes(ENC_I8X2, 0, n_cols));
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
+        uint8_t *high = block + i8x2_offset(n_cols, 0, r), *low = block + i8x2_offset(n_cols, 1, r);
+        for (size_t k = 0; k < n_cols; k++) {
+            unsigned u = (unsigned)(values[r * n_cols + k] + 128), shift = k / 64 % 2 * 4;
+            size_t at = k / 128 * LINE_BYTES + k % 64;
+            high[at] |= (uint8_t)(u >> 4 << shift);
+            low[at] |= (uint8_t)((u & 15) << shift);
+        }
+        float norms[2];
+        norms_of(norms, block, n_cols, r);
+        memcpy(block + 4 * r, &norms[0], sizeof(float));
+        memcpy(block + LINE_BYTES + 4 * r, &norms[1], sizeof(float));
+    }
+}
+
+static bool unpack_planes(int8_t *values, const uint8_t *block, size_t n_cols)
+{
+    bool good = true;
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
+        float norms[2];
+        norms_of(norms, block, n_cols, r);
+        good &= memcmp(block + 4 * r, &norms[0], sizeof(float)) == 0 &&
+                memcmp(block + LINE_BYTES + 4 * r, &norms[1], sizeof(float)) == 0;
+        for (size_t k = 0; k < n_cols; k++) {
+            values[r * n_cols + k] = (int8_t)byte_at(block, n_cols, r, k);
+        }
+    }
+    return good;
+}
+
 void layout_pack(uint8_t *block, enum encoding e, uint32_t group, const void *values,
                  const uint16_t *scales, size_t n_cols)
 {
@@ -354,7 +420,9 @@ void layout_pack(uint8_t *block, enum encoding e, uint32_t group, const void *va
         memcpy(block, values, BLOCK_ROWS * n_cols * sizeof(float));
     if (e == ENC_F16)
         pack_halves(block, values, n_cols);
-    if (e == ENC_F32 || e == ENC_F16)
+    if (e == ENC_I8X2)
+        pack_planes(block, values, n_cols);
+    if (e == ENC_F32 || e == ENC_F16 || e == ENC_I8X2)
         return;
     size_t spans = n_spans(&c, n_cols);
     for (size_t s = 0; s < spans; s++) {
@@ -452,6 +520,8 @@ bool layout_unpack(void *values, uint16_t *scales, const uint8_t *block, enum en
         memcpy(values, block, BLOCK_ROWS * n_cols * sizeof(float));
     else if (e == ENC_F16)
         unpack_halves(values, block, n_cols);
+    else if (e == ENC_I8X2)
+        good = unpack_planes(values, block, n_cols);
     else
         for (size_t r = 0; r < BLOCK_ROWS; r++)
             good &= unpack_row((int8_t *)values + r * n_cols, block, e, &c, r, n_cols);
@@ -492,6 +562,10 @@ void layout_row(float *out, const struct matrix *m, size_t row)
         return;
     }
     const uint8_t *block = m->lines + row / BLOCK_ROWS * layout_block_bytes(e, m->group, n);
+    for (size_t k = 0; e == ENC_I8X2 && k < n; k++)
+        out[k] = (float)byte_at(block, n, r, k) * scale_at(m, block, &c, row, k);
+    if (e == ENC_I8X2)
+        return;
     for (size_t k0 = 0, s = 0; k0 < n; k0 += c.span_cols, s++) {
         const uint8_t *line = block + span_offset(&c, e, s);
         size_t n_here = n - k0 < c.span_cols ? n - k0 : c.span_cols;

@@ -29,6 +29,17 @@
  *         code = value + 8; pad = 8; chunk = 1 + 8 lines for 64 columns
  *   I6    -32..31, 6.5 bits      chunk = 1 line of scales, 8 lines like I4 with the low nibbles of
  *         code = value + 32, 4 lines like T2 with its high two bits; pad = 32
+ *
+ * A head of which mostly the few best rows are wanted keeps the halves of its bytes apart, so that the
+ * upper halves of all rows can be read without the lower ones (src/head.h):
+ *
+ *   I8X2  int8, -127..127        value + 128 = 16 h + l. A block is
+ *         1 line               float r : || l - 7.5 || of row r over its columns, rounded up
+ *         1 line               float r : || value || likewise
+ *         16 * ceil(n_cols / 128)  row after row, 1 row x 128 k : byte j : low nibble h of k = j,
+ *                                                                 high nibble h of k = 64 + j
+ *         16 * ceil(n_cols / 128)  the same with l;  pad = 0
+ *
  *   F32   is not in lines: row-major [n_rows][n_cols], for vectors (norm gains) and small tables.
  *
  * Scales that are not in chunks follow the last line, f32, 64-byte aligned by construction:
@@ -50,6 +61,7 @@ enum encoding { /* the numbers stand in files */
     ENC_B1 = 6,
     ENC_I6 = 7,
     ENC_I4 = 8,
+    ENC_I8X2 = 9,
 };
 
 enum scale_kind { /* the numbers stand in files */
@@ -87,12 +99,31 @@ size_t layout_block_bytes(enum encoding e, uint32_t group, size_t n_cols);
 bool layout_bytes(enum encoding e, enum scale_kind s, uint32_t group, uint64_t n_rows,
                   uint64_t n_cols, uint64_t *lines_bytes, uint64_t *scale_bytes);
 
+/* I8X2: lines of one row of one plane, and where row r of the upper (0) or lower (1) plane begins,
+ * from the block of row 0 on; rows from 16 on are those of the blocks behind. */
+static inline size_t i8x2_lines(size_t n_cols)
+{
+    return (n_cols + 127) / 128;
+}
+static inline size_t i8x2_offset(size_t n_cols, int plane, size_t r)
+{
+    size_t n = i8x2_lines(n_cols), block = r / BLOCK_ROWS * (2 + 2 * BLOCK_ROWS * n);
+    return LINE_BYTES * (block + 2 + ((size_t)plane * BLOCK_ROWS + r % BLOCK_ROWS) * n);
+}
+
+/* And the first of a row's norms; the second lies a line behind. */
+static inline size_t i8x2_norms(size_t n_cols, size_t r)
+{
+    return i8x2_offset(n_cols, 0, r / BLOCK_ROWS * BLOCK_ROWS) - 2 * LINE_BYTES + r % BLOCK_ROWS * 4;
+}
+
 /* Packs one block. values[16][n_cols] are the integers named above (t, +-1, int8, ...); for F16
  * they are halves (const uint16_t *). scales[16][n_groups] are halves, n_groups =
  * ceil(n_cols / G), NULL unless grouped. Padding is written here. */
 void layout_pack(uint8_t *block, enum encoding e, uint32_t group, const void *values,
                  const uint16_t *scales, size_t n_cols);
-/* The inverse; false when a code has no meaning (T2 code 3, T1_6 above 242). */
+/* The inverse; false when a code has no meaning (T2 code 3, T1_6 above 242, a norm of I8X2 that is not
+ * its row's). */
 bool layout_unpack(void *values, uint16_t *scales, const uint8_t *block, enum encoding e,
                    uint32_t group, size_t n_cols);
 /* Row `row` as floats, scales applied (not SCALE_COLUMN): embedding lookup. out[n_cols] */

@@ -225,6 +225,8 @@ static void f16_f32(const struct matmul *m)
 void fill_neon_head(struct matrix_kernels *m)
 {
     m->i8_i8 = i8_i8;
+    m->i8x2_i8 = i8x2_i8;
+    m->i8x2_nibbles = i8x2_nibbles;
     m->i6_i8 = i6_i8;
     m->i4_i8 = i4_i8;
     m->t2_f32 = t2_f32;

@@ -10,6 +10,7 @@
 #include <arm_neon.h>
 #include <string.h>
 
+#include "kernels/i8x2.h"
 #include "kernels/kernels.h"
 #include "kernels/unroll.h"
 
@@ -171,6 +172,47 @@ INLINE void times_nibbles(const struct matmul *m, const bool six)
             nibble_tile(m, i / 4, i % 4, t, 1, six);
         }
     }
+}
+
+/* A row of one plane of i8x2: columns lie in lanes. */
+INLINE void nibble_row(int32_t *isum, const uint8_t *row, const uint8_t *next, size_t n_lines,
+                       const int8_t *q, size_t q_stride, const int nt)
+{
+    struct row_sum acc[4];
+    UNROLL for (int t = 0; t < nt; t++) { acc[t].part[0] = acc[t].part[1] = vdupq_n_s32(0); }
+    for (size_t i = 0; i < n_lines; i++) {
+        __builtin_prefetch(next + LINE_BYTES * i);
+        UNROLL for (int j = 0; j < 4; j++)
+        {
+            uint8x16_t bytes = vld1q_u8(row + LINE_BYTES * i + 16 * j);
+            int8x16_t low = vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(15)));
+            int8x16_t high = vreinterpretq_s8_u8(vshrq_n_u8(bytes, 4));
+            UNROLL for (int t = 0; t < nt; t++)
+            {
+                const int8_t *at = q + (size_t)t * q_stride + 128 * i + 16 * j;
+                dot_rows(&acc[t], low, vld1q_s8(at));
+                dot_rows(&acc[t], high, vld1q_s8(at + 64));
+            }
+        }
+    }
+    UNROLL for (int t = 0; t < nt; t++) { isum[t] = vaddvq_s32(total_of(acc[t])); }
+}
+
+static void i8x2_nibbles(int32_t isum[NIBBLES_TOK], const uint8_t *row, const uint8_t *next,
+                         size_t n_lines, const int8_t *q, size_t q_stride, size_t n_tok)
+{
+    size_t t = 0;
+    for (; t + 4 <= n_tok; t += 4) {
+        nibble_row(isum + t, row, next, n_lines, q + t * q_stride, q_stride, 4);
+    }
+    for (; t < n_tok; t++) {
+        nibble_row(isum + t, row, next, n_lines, q + t * q_stride, q_stride, 1);
+    }
+}
+
+static void i8x2_i8(const struct matmul *m)
+{
+    i8x2_times(m, i8x2_nibbles);
 }
 
 static void i4_i8(const struct matmul *m)

@@ -3,6 +3,7 @@
  *
  * range: |weight| <= 128, |q| <= 127, n_cols <= 2^17, so |isum| <= 2^17 * 128 * 127 < 2^31. */
 #include "kernels/expf.h"
+#include "kernels/i8x2.h"
 #include "kernels/kernels.h"
 
 static uint16_t load_half(const uint8_t *p)
@@ -46,9 +47,30 @@ static size_t line_cols(enum encoding e)
     }
 }
 
+/* Column k of a row of one plane of i8x2. */
+static int nibble(const uint8_t *row, size_t k)
+{
+    return row[k / 128 * LINE_BYTES + k % 64] >> k / 64 % 2 * 4 & 15;
+}
+
+static void unpack_i8x2(int8_t *rows, size_t stride, const struct matrix *w, const uint8_t *block)
+{
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
+        const uint8_t *high = block + i8x2_offset(w->n_cols, 0, r);
+        const uint8_t *low = block + i8x2_offset(w->n_cols, 1, r);
+        for (size_t k = 0; k < w->n_cols; k++) {
+            rows[r * stride + k] = (int8_t)(16 * nibble(high, k) + nibble(low, k) - 128);
+        }
+    }
+}
+
 /* Rows of weights as int8, stride columns apart. */
 static void unpack_block(int8_t *rows, size_t stride, const struct matrix *w, const uint8_t *block)
 {
+    if (w->encoding == ENC_I8X2) {
+        unpack_i8x2(rows, stride, w, block);
+        return;
+    }
     size_t per_line = line_cols(w->encoding == ENC_I6 ? ENC_I4 : w->encoding);
     size_t chunk_cols = w->group ? 2 * w->group : w->n_cols;
     for (size_t begin = 0; begin < w->n_cols; begin += chunk_cols) {
@@ -143,6 +165,18 @@ static void times_int(const struct matmul *m)
     }
 }
 
+static void i8x2_nibbles(int32_t isum[NIBBLES_TOK], const uint8_t *row, const uint8_t *next,
+                         size_t n_lines, const int8_t *q, size_t q_stride, size_t n_tok)
+{
+    (void)next;
+    for (size_t t = 0; t < n_tok; t++) {
+        isum[t] = 0;
+        for (size_t k = 0; k < 128 * n_lines; k++) {
+            isum[t] += nibble(row, k) * q[t * q_stride + k];
+        }
+    }
+}
+
 /* Sum over columns [0, n) in four interleaved sums. */
 static float dot_float(const float *values, const float *f, size_t n)
 {
@@ -209,7 +243,8 @@ static void times_float(const struct matmul *m)
 
 void fill_scalar_head(struct matrix_kernels *m)
 {
-    m->i8_i8 = m->i6_i8 = m->i4_i8 = times_int;
+    m->i8_i8 = m->i6_i8 = m->i4_i8 = m->i8x2_i8 = times_int;
+    m->i8x2_nibbles = i8x2_nibbles;
     m->t2_f32 = m->t1_6_f32 = m->b1_f32 = times_float;
-    m->i8_f32 = m->i6_f32 = m->i4_f32 = m->f16_f32 = times_float;
+    m->i8_f32 = m->i6_f32 = m->i4_f32 = m->f16_f32 = m->i8x2_f32 = times_float;
 }

@@ -26,6 +26,7 @@ static const struct matrix_row {
     {ENTRY(b1_planes), ENC_B1, 0, ACT_I8, 0},   {ENTRY(t2_planes), ENC_T2, 0, ACT_I4, 0},
     {ENTRY(t2_planes), ENC_T2, 64, ACT_I8, 0},  {ENTRY(i8_i8), ENC_I8, 0, ACT_I8, 0},
     {ENTRY(i8_i8), ENC_I8, 0, ACT_I8, 32},      {ENTRY(i6_i8), ENC_I6, 32, ACT_I8, 0},
+    {ENTRY(i8x2_i8), ENC_I8X2, 0, ACT_I8, 0},
     {ENTRY(i4_i8), ENC_I4, 32, ACT_I8, 128},    {ENTRY(t2_f32), ENC_T2, 0, ACT_F32, 0},
     {ENTRY(t1_6_f32), ENC_T1_6, 0, ACT_F32, 0}, {ENTRY(b1_f32), ENC_B1, 128, ACT_F32, 0},
     {ENTRY(i8_f32), ENC_I8, 0, ACT_F32, 0},     {ENTRY(i6_f32), ENC_I6, 32, ACT_F32, 0},
@@ -94,9 +95,9 @@ static void place(struct room *r, struct stack *s, size_t n_cols, size_t n_tok)
 static int next_value(uint32_t *state, enum encoding e, size_t row)
 {
     static const int least[] = {[ENC_I8] = -127, [ENC_T2] = -1, [ENC_T1_6] = -1, [ENC_B1] = -1,
-                                [ENC_I6] = -32, [ENC_I4] = -8};
+                                [ENC_I6] = -32, [ENC_I4] = -8, [ENC_I8X2] = -127};
     static const int most[] = {[ENC_I8] = 127, [ENC_T2] = 1, [ENC_T1_6] = 1, [ENC_B1] = 1,
-                               [ENC_I6] = 31, [ENC_I4] = 7};
+                               [ENC_I6] = 31, [ENC_I4] = 7, [ENC_I8X2] = 127};
     if (row < 2) {
         return row ? most[e] : least[e];
     }

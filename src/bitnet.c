@@ -286,10 +286,12 @@ static bool check_room(bitnet_session *s, const struct bitnet_input *in, size_t 
 
 static bool check_finite(const bitnet_session *s, struct bitnet_error *err)
 {
+    const struct head *h = &s->forward.head;
     for (size_t i = 0; i < s->n_logits; i++) {
-        const float *row = s->forward.logits + i * s->forward.vocab_stride;
+        const float *row = h->logits + i * h->stride;
+        bool few = h->wishes[i].n_best > 0;
         for (size_t j = 0; j < s->model->model.shape.n_vocab; j++) {
-            if (!isfinite(row[j]))
+            if (!isfinite(row[j]) && !(few && row[j] == -INFINITY))
                 return fail(err, BITNET_BAD,
                             "%s: the logit of token %zu is not a finite number; the file is "
                             "damaged or of a kind that this engine misreads (try bitnet verify)",
@@ -299,21 +301,33 @@ static bool check_finite(const bitnet_session *s, struct bitnet_error *err)
     return true;
 }
 
-bool bitnet_eval(bitnet_session *s, const struct bitnet_input *in, size_t n_in,
-                 struct bitnet_error *err)
+bool bitnet_eval_for(bitnet_session *s, const struct bitnet_input *in, size_t n_in,
+                     bitnet_sampler *const *samplers, struct bitnet_error *err)
 {
+    struct head_wish *wishes = s->forward.head.wishes;
     s->n_logits = 0;
     if (!check_input(s, in, n_in, err) || !check_room(s, in, n_in, err))
         return false;
-    forward_run(&s->forward, in, n_in);
     for (size_t i = 0; i < n_in; i++)
         s->n_logits += in[i].want_logits;
+    for (size_t i = 0; i < s->n_logits; i++) {
+        wishes[i] = (struct head_wish){0};
+        if (samplers && samplers[i])
+            wishes[i].n_best = sampler_needs(samplers[i], &wishes[i].banned, &wishes[i].exact);
+    }
+    forward_run(&s->forward, in, n_in);
     return check_finite(s, err);
+}
+
+bool bitnet_eval(bitnet_session *s, const struct bitnet_input *in, size_t n_in,
+                 struct bitnet_error *err)
+{
+    return bitnet_eval_for(s, in, n_in, NULL, err);
 }
 
 float *bitnet_logits(bitnet_session *s, size_t i)
 {
-    return s->forward.logits + i * s->forward.vocab_stride;
+    return s->forward.head.logits + i * s->forward.head.stride;
 }
 
 const float *bitnet_hidden(const bitnet_session *s, size_t i)

@@ -126,7 +126,8 @@ static size_t feed(struct job *j, struct bitnet_input *in, size_t n_room)
 bool job_step(struct host *h, struct job *const *jobs, size_t n_jobs, struct bitnet_error *err)
 {
     struct bitnet_input in[MAX_BATCH];
-    size_t n_in = 0;
+    bitnet_sampler *samplers[MAX_BATCH]; /* of the wanted rows */
+    size_t n_in = 0, n_rows = 0;
     uint64_t now = now_ns();
     for (size_t i = 0; i < n_jobs; i++) {
         if (jobs[i]->end_ns == 0 && jobs[i]->deadline_ns != 0 && now >= jobs[i]->deadline_ns)
@@ -136,13 +137,17 @@ bool job_step(struct host *h, struct job *const *jobs, size_t n_jobs, struct bit
     for (int prompts = 0; prompts < 2; prompts++) {
         for (size_t i = 0; i < n_jobs; i++) {
             struct job *j = jobs[i];
-            if (j->end_ns == 0 && (j->n_fed < j->n_ids) == prompts)
-                n_in += feed(j, in + n_in, h->max_batch - n_in);
+            if (j->end_ns != 0 || (j->n_fed < j->n_ids) != prompts)
+                continue;
+            size_t n = feed(j, in + n_in, h->max_batch - n_in);
+            n_in += n;
+            if (n > 0 && in[n_in - 1].want_logits)
+                samplers[n_rows++] = j->want_logprobs ? NULL : j->sampler;
         }
     }
     if (n_in == 0)
         return true;
-    if (!bitnet_eval(h->session, in, n_in, err))
+    if (!bitnet_eval_for(h->session, in, n_in, samplers, err))
         return false;
     for (size_t k = 0, row = 0; k < n_in; k++) {
         struct job *j = NULL;

@@ -32,7 +32,7 @@ void forward_lay_out(struct forward *f, struct arena *a, const struct model *m, 
     size_t max_rows = 2 * o->max_logits > n ? 2 * o->max_logits : n;
     *f = (struct forward){.model = m, .embd_stride = row_stride(s->n_embd),
                           .q_stride = row_stride(q), .kv_stride = row_stride(kv),
-                          .ff_stride = row_stride(s->n_ff), .vocab_stride = row_stride(s->n_vocab)};
+                          .ff_stride = row_stride(s->n_ff)};
     f->projector.act = o->act;
     f->projector.norm_eps = m->norm_eps;
     f->projector.out_norm_eps = m->out_norm_eps;
@@ -53,7 +53,7 @@ void forward_lay_out(struct forward *f, struct arena *a, const struct model *m, 
     f->seq = arena_take(a, n, sizeof *f->seq);
     f->pos = arena_take(a, n, sizeof *f->pos);
     f->hidden = arena_take(a, o->max_logits, f->embd_stride * sizeof *f->hidden);
-    f->logits = arena_take(a, 2 * o->max_logits, f->vocab_stride * sizeof *f->logits);
+    head_lay_out(&f->head, a, &f->projector, &m->head, o->max_logits);
 }
 
 /* One step of a layer that treats each token alone. */
@@ -210,6 +210,5 @@ void forward_run(struct forward *f, const struct bitnet_input *in, size_t n_tok)
                                         m->shape.n_embd, m->norm_eps);
     }
     if (n_wanted > 0)
-        project_head(&f->projector, &m->head, f->hidden, f->embd_stride, n_wanted, f->logits,
-                     f->vocab_stride);
+        head_run(&f->head, f->hidden, f->embd_stride, n_wanted);
 }

@@ -3,8 +3,8 @@
 #ifndef BITNET_FORWARD_H
 #define BITNET_FORWARD_H
 
+#include "src/head.h"
 #include "src/kv.h"
-#include "src/project.h"
 #include "src/rope.h"
 
 /* Everything that moves while tokens pass; rows are one per token of the batch. */
@@ -13,10 +13,11 @@ struct forward {
     const struct kernels *kernels;
     struct pool *pool;
     struct projector projector;
+    struct head head;
     struct kv kv;
     struct rope_table rope;
     float score_scale; /* 1 / sqrt(head_dim) */
-    size_t embd_stride, q_stride, kv_stride, ff_stride, vocab_stride; /* multiples of 16 */
+    size_t embd_stride, q_stride, kv_stride, ff_stride; /* multiples of 16 */
     float *x;                 /* [max_batch][embd_stride]  the residual stream */
     float *q, *att;           /* [max_batch][q_stride] */
     float *k, *v;             /* [max_batch][kv_stride] */
@@ -26,13 +27,13 @@ struct forward {
     float *scores;            /* [n_threads][n_ctx] */
     size_t *seq, *pos;        /* [max_batch] */
     float *hidden;            /* [max_logits][embd_stride] */
-    float *logits;            /* [2 * max_logits][vocab_stride], see project_head */
 };
 
 /* Sizes and pointers for options without zeros. */
 void forward_lay_out(struct forward *f, struct arena *a, const struct model *m, size_t n_threads,
                      const struct bitnet_session_options *o);
-/* Appends the tokens to their sequences; wanted logits and hidden states are left in order. */
+/* Appends the tokens to their sequences; wanted logits, as head.wishes asks, and hidden states are left
+ * in order. */
 void forward_run(struct forward *f, const struct bitnet_input *in, size_t n_tok);
 
 #endif

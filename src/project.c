@@ -43,7 +43,8 @@ void project_lay_out(struct projector *p, struct arena *a, size_t n_threads, siz
 static bool check_pair(const struct kernels *k, const struct linear *l, enum bitnet_act act,
                        struct bitnet_error *err)
 {
-    if (kernels_matmul(k, &l->w, act_kind(act)) && !(l->w.encoding == ENC_T1_6 && act_group(act)))
+    if (kernels_matmul(k, &l->w, act_kind(act)) &&
+        !((l->w.encoding == ENC_T1_6 || l->w.encoding == ENC_I8X2) && act_group(act)))
         return true;
     char name[16];
     layout_name(name, l->w.encoding, l->w.group);
@@ -168,15 +169,20 @@ static void multiply_share(void *ctx, int worker, int n_workers)
         multiply_blocks(z, (size_t)worker, begin, end);
 }
 
-static void multiply(struct projector *p, size_t n_tok, enum act_kind kind, uint32_t group,
-                     const struct product *out, size_t n_out)
+struct activations project_activations(const struct projector *p, size_t n_tok, size_t n_cols,
+                                       enum act_kind kind, uint32_t group)
 {
-    size_t n_cols = out[0].linear->w.n_cols;
-    struct multiplying z = {p, {.q = p->q, .sum32 = p->sum32, .scale = p->scale, .f = p->f,
+    return (struct activations){.q = p->q, .sum32 = p->sum32, .scale = p->scale, .f = p->f,
                                 .n_tok = n_tok, .n_cols = n_cols, .q_stride = act_stride(n_cols),
                                 .n_groups = group ? (n_cols + group - 1) / group : 1,
-                                .group = group, .kind = (uint8_t)kind},
-                            out, n_out, 0, 0};
+                                .group = group, .kind = (uint8_t)kind};
+}
+
+void project_multiply(struct projector *p, size_t n_tok, enum act_kind kind, uint32_t group,
+                      const struct product *out, size_t n_out)
+{
+    size_t n_cols = out[0].linear->w.n_cols;
+    struct multiplying z = {p, project_activations(p, n_tok, n_cols, kind, group), out, n_out, 0, 0};
     uint64_t n_bytes = 0;
     for (size_t i = 0; i < n_out; i++) {
         const struct matrix *w = &out[i].linear->w;
@@ -230,7 +236,7 @@ static void project_own(struct projector *p, const float *x, size_t x_stride, si
     }
     struct quantizing z = {p, scaled ? p->f : p->own, NULL, stride, n_tok, n};
     quantize(&z);
-    multiply(p, n_tok, act_kind(p->act), act_group(p->act), out, 1);
+    project_multiply(p, n_tok, act_kind(p->act), act_group(p->act), out, 1);
     for (size_t t = 0; l->in_bias && t < n_tok; t++) {
         float bias = 0;
         for (size_t k = 0; k < n; k++)
@@ -255,48 +261,5 @@ void project(struct projector *p, const float *x, size_t x_stride, size_t n_tok,
     }
     struct quantizing z = {p, x, gain, x_stride, n_tok, out[0].linear->w.n_cols};
     quantize(&z);
-    multiply(p, n_tok, act_kind(p->act), act_group(p->act), out, n_out);
-}
-
-/* Rows 2t and 2t+1 of the quantized buffers: hidden[t], and what its rounding left over. */
-static void quantize_twice(struct projector *p, const float *hidden, size_t hidden_stride,
-                           size_t n_tok, size_t n)
-{
-    size_t stride = act_stride(n);
-    for (size_t t = 0; t < n_tok; t++) {
-        const float *x = hidden + t * hidden_stride;
-        for (size_t term = 0; term < 2; term++) {
-            int8_t *q = p->q + (2 * t + term) * stride;
-            float *scale = p->scale + 2 * t + term;
-            p->kernels->element.quantize(q, p->sum32 + (2 * t + term) * (stride / 32), scale, x, n,
-                                         stride, 0, 127);
-            for (size_t i = 0; term == 0 && i < n; i++)
-                p->f[i] = x[i] - (float)q[i] * *scale;
-            x = p->f;
-        }
-    }
-}
-
-void project_head(struct projector *p, const struct matrix *head, const float *hidden,
-                  size_t hidden_stride, size_t n_tok, float *logits, size_t y_stride)
-{
-    size_t n = head->n_cols, stride = act_stride(n);
-    struct linear l = {.w = *head};
-    struct product out = {&l, logits, y_stride};
-    if (p->act == BITNET_ACT_F32 || head->encoding == ENC_F16) {
-        for (size_t t = 0; t < n_tok; t++) {
-            memcpy(p->f + t * stride, hidden + t * hidden_stride, n * sizeof *p->f);
-            memset(p->f + t * stride + n, 0, (stride - n) * sizeof *p->f);
-        }
-        multiply(p, n_tok, ACT_F32, 0, &out, 1);
-        return;
-    }
-    quantize_twice(p, hidden, hidden_stride, n_tok, n);
-    multiply(p, 2 * n_tok, ACT_I8, 0, &out, 1);
-    for (size_t t = 0; t < n_tok; t++) {
-        float *y = logits + t * y_stride;
-        if (t > 0)
-            memcpy(y, logits + 2 * t * y_stride, y_stride * sizeof *y);
-        p->kernels->element.add(y, logits + (2 * t + 1) * y_stride, y_stride);
-    }
+    project_multiply(p, n_tok, act_kind(p->act), act_group(p->act), out, n_out);
 }

@@ -37,10 +37,11 @@ bool project_check(const struct model *m, const struct kernels *k, enum bitnet_a
 /* out[i].y = out[i].linear * quantized(norm(x)) for tokens x[t * x_stride]; gain NULL: no norm. */
 void project(struct projector *p, const float *x, size_t x_stride, size_t n_tok, const float *gain,
              const struct product *out, size_t n_out);
-/* logits[t][n_vocab] = head * hidden[t]. The head is not part of the low-bit network, so its input
- * keeps more precision: integer heads take hidden = q1 * s1 + q2 * s2, int8 twice, where q2
- * quantizes what q1 left over; other heads take f32. logits holds 2 * n_tok rows of y_stride. */
-void project_head(struct projector *p, const struct matrix *head, const float *hidden,
-                  size_t hidden_stride, size_t n_tok, float *logits, size_t y_stride);
+/* The step after quantizing, for a caller that has filled the buffers itself: what stands in them, and
+ * its products with every matrix. */
+struct activations project_activations(const struct projector *p, size_t n_tok, size_t n_cols,
+                                       enum act_kind kind, uint32_t group);
+void project_multiply(struct projector *p, size_t n_tok, enum act_kind kind, uint32_t group,
+                      const struct product *out, size_t n_out);
 
 #endif

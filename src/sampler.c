@@ -29,6 +29,7 @@ struct bitnet_sampler {
     size_t n_vocab;
     uint64_t state;                /* of SplitMix64 */
     uint32_t *banned;              /* one bit per id that is never drawn */
+    uint32_t *exact;               /* and per id whose logit is changed before a draw */
     struct candidate *heap, *kept; /* [n_vocab] each */
     double *weights;               /* [n_vocab], of kept */
     uint32_t *counts;              /* [n_vocab], occurrences within the last tokens */
@@ -69,12 +70,13 @@ bool sampler_open(struct bitnet_sampler **out, const struct bitnet_tokenizer *t,
     s->n_vocab = n_vocab;
     s->bias = calloc(p->n_bias + 1, sizeof *s->bias);
     s->banned = calloc(n_vocab / 32 + 1, sizeof *s->banned);
+    s->exact = calloc(n_vocab / 32 + 1, sizeof *s->exact);
     s->heap = calloc(n_vocab, sizeof *s->heap);
     s->kept = calloc(n_vocab, sizeof *s->kept);
     s->weights = calloc(n_vocab, sizeof *s->weights);
     s->counts = calloc(n_vocab, sizeof *s->counts);
     s->last = calloc(p->repeat_last_n + 1, sizeof *s->last);
-    if (!s->bias || !s->banned || !s->heap || !s->kept || !s->weights || !s->counts || !s->last) {
+    if (!s->bias || !s->banned || !s->exact || !s->heap || !s->kept || !s->weights || !s->counts || !s->last) {
         bitnet_sampler_close(s);
         return fail(err, BITNET_FAILED, "sampler: out of memory");
     }
@@ -96,6 +98,7 @@ void bitnet_sampler_close(struct bitnet_sampler *s)
         return;
     free(s->bias);
     free(s->banned);
+    free(s->exact);
     free(s->heap);
     free(s->kept);
     free(s->weights);
@@ -125,10 +128,36 @@ void bitnet_sampler_see(struct bitnet_sampler *s, int32_t token)
     s->counts[token]++;
 }
 
+static bool penalizes(const struct bitnet_sampling *p)
+{
+    return p->repeat_penalty != 1 || p->presence_penalty != 0 || p->frequency_penalty != 0;
+}
+
+/* Of so many candidates one is drawn, before top-p and min-p. */
+static size_t n_top(const struct bitnet_sampler *s)
+{
+    int k = s->params.top_k;
+    return s->params.temp == 0 ? 1 : k > 0 && (size_t)k < s->n_vocab ? (size_t)k : s->n_vocab;
+}
+
+size_t sampler_needs(struct bitnet_sampler *s, const uint32_t **banned, const uint32_t **exact)
+{
+    const struct bitnet_sampling *p = &s->params;
+    size_t n_penalized = penalizes(p) ? s->n_last : 0;
+    memset(s->exact, 0, (s->n_vocab / 32 + 1) * sizeof *s->exact);
+    for (size_t i = 0; i < n_penalized; i++)
+        s->exact[s->last[i] / 32] |= 1u << s->last[i] % 32;
+    for (size_t i = 0; i < p->n_bias; i++)
+        s->exact[s->bias[i].token / 32] |= 1u << s->bias[i].token % 32;
+    *banned = s->banned;
+    *exact = s->exact;
+    return n_top(s) == s->n_vocab ? 0 : n_top(s);
+}
+
 static void penalize(const struct bitnet_sampler *s, float *logits)
 {
     const struct bitnet_sampling *p = &s->params;
-    if (p->repeat_penalty == 1 && p->presence_penalty == 0 && p->frequency_penalty == 0)
+    if (!penalizes(p))
         return;
     for (size_t i = 0; i < s->n_last; i++) {
         int32_t id = s->last[i];
@@ -188,8 +217,7 @@ static void keep_best(struct bitnet_sampler *s, size_t n, size_t k)
 /* What may be drawn and is among the top k, as a heap; returns how many. */
 static size_t gather(struct bitnet_sampler *s, const float *logits, const uint32_t *allowed)
 {
-    size_t k = s->params.temp == 0 ? 1 : s->params.top_k > 0 ? (size_t)s->params.top_k : s->n_vocab;
-    size_t room = k + SLACK, n = 0;
+    size_t k = n_top(s), room = k + SLACK, n = 0;
     float least = -INFINITY; /* k are as good, and of equals the earlier ids */
     for (size_t id = 0; id < s->n_vocab; id++) {
         if (!(logits[id] > least))

@@ -27,6 +27,7 @@ static const struct sample_tensor sample_tensors[] = {
     {"f16", ENC_F16, SCALE_NONE, 0, 3, 9},
     {"i6", ENC_I6, SCALE_GROUP, 32, 2, 70},
     {"i4", ENC_I4, SCALE_GROUP, 32, 4, 33},
+    {"i8x2", ENC_I8X2, SCALE_ROW, 0, 18, 131},
     {"table", ENC_F32, SCALE_NONE, 0, 3, 7},
 };
 enum { N_SAMPLE = sizeof sample_tensors / sizeof *sample_tensors };

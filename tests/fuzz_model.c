@@ -8,11 +8,11 @@
 #include "tests/fuzz.h"
 #include "tools/tools.h"
 
-static char *const KINDS[][3] = {{"bitnet-b1.58", "t2", "i8"},
-                                 {"llama", "t1.6", "f32"},
-                                 {"qwen3", "b1g128", "i8g128"},
-                                 {"bitnet", "b1", "sign"},
-                                 {"llama", "t2g64", "i8g32"}};
+static char *const KINDS[][4] = {{"bitnet-b1.58", "t2", "i8", "i8"},
+                                 {"llama", "t1.6", "f32", "f16"},
+                                 {"qwen3", "b1g128", "i8g128", "i6"},
+                                 {"bitnet", "b1", "sign", "i8x2"},
+                                 {"llama", "t2g64", "i8g32", "i4"}};
 enum { N_KINDS = sizeof KINDS / sizeof *KINDS };
 
 static bitnet_engine *engine;
@@ -50,8 +50,8 @@ static void start(void)
     atexit(end);
     for (size_t i = 0; i < N_KINDS; i++) {
         char *argv[] = {"synth", "--arch", KINDS[i][0], "--body", KINDS[i][1], "--act",
-                        KINDS[i][2], "-q", "-o", path, NULL};
-        must(tool_synth(10, argv) == BITNET_OK, &failed);
+                        KINDS[i][2], "--head", KINDS[i][3], "-q", "-o", path, NULL};
+        must(tool_synth(12, argv) == BITNET_OK, &failed);
         models[i].bytes = sample_load(path, &models[i].n_bytes);
         models[i].data_off = (size_t)load_u64(models[i].bytes + 104);
     }

@@ -38,6 +38,7 @@ static const struct entry {
     {AT(i8_i8), ENC_I8, G0, X_I8_ALL},
     {AT(i6_i8), ENC_I6, G32, X_I8_ALL},
     {AT(i4_i8), ENC_I4, G32, X_I8_ALL},
+    {AT(i8x2_i8), ENC_I8X2, G0, X_I8},
     {AT(t2_f32), ENC_T2, G_ALL, X_F32},
     {AT(t1_6_f32), ENC_T1_6, G0, X_F32},
     {AT(b1_f32), ENC_B1, G_ALL, X_F32},
@@ -68,9 +69,9 @@ static matmul_fn *entry_of(const struct kernels *k, const struct entry *e)
 static int value_at(struct harness *h, enum encoding e, enum data_kind data, unsigned side)
 {
     static const int low[] = {[ENC_I8] = -127, [ENC_T2] = -1, [ENC_T1_6] = -1, [ENC_B1] = 0,
-                              [ENC_I6] = -32, [ENC_I4] = -8};
+                              [ENC_I6] = -32, [ENC_I4] = -8, [ENC_I8X2] = -127};
     static const int high[] = {[ENC_I8] = 127, [ENC_T2] = 1, [ENC_T1_6] = 1, [ENC_B1] = 1,
-                               [ENC_I6] = 31, [ENC_I4] = 7};
+                               [ENC_I6] = 31, [ENC_I4] = 7, [ENC_I8X2] = 127};
     int v = draw_int(h, low[e], high[e]);
     if (data == DATA_EXTREME && side < 3)
         v = side == 2 ? (v & 1 ? low[e] : high[e]) : side ? high[e] : low[e];

@@ -72,6 +72,11 @@ fault 'byte overflow, xnor' avx512 b1_sign $bits 's/? 20 : 31/? 20 : 32/'
 fault 'byte overflow, planes' avx2 b1_planes $b2 's/? 20 : 31/? 20 : 32/'
 fault 'top plane not negative' avx512 b1_planes $bits 's/: -(1 << plane);/: 1 << plane;/'
 fault 'scales of a chunk swapped' avx2 b1_i8 $runs 's/g % 2 \* (2/(1 - g % 2) * (2/'
+i8x2=kernels/avx2_i8x2.c
+fault 'swapped maddubs operands, planes of bytes' avx2 i8x2_i8 $i8x2 \
+    's/maddubs_epi16(code\[j\], load(at + 32 \* j))/maddubs_epi16(load(at + 32 * j), code[j])/'
+fault 'halves of a line exchanged' avx2 i8x2_i8 $i8x2 's/load(at + 32 \* j)/load(at + 32 * (j ^ 1))/'
+fault 'last tokens left out' avx512 i8x2_i8 kernels/avx512_i8x2.c 's/t + 2 <= n_tok/t + 2 < n_tok/'
 fault 'fused multiply-add' avx512 t2_i8 kernels/avx512_rows.h \
     's/_mm512_add_ps(total, sum)/_mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), d * a, total)/'
 fault 'neighbours summed in place of halves' avx512 rmsnorm kernels/avx512_math.h \

@@ -63,7 +63,7 @@ all 'default model, f32 activations' --act f32
 for kind in \
     '--arch llama --body t2 --act i8g32' '--arch qwen3 --body b1g128 --act i8g128' \
     '--arch bitnet --body t1.6 --head f16' '--arch qwen3 --body t2g128 --act f32 --head i4' \
-    '--body b1 --act sign' '--body b1 --act i4' '--body t2 --act i4 --head i6'; do
+    '--body t2 --head i8x2' '--body b1 --act sign' '--body b1 --act i4' '--body t2 --act i4 --head i6'; do
     # shellcheck disable=SC2086
     if $BITNET synth --shape tiny $kind -o "$dir/tiny.bnp"; then
         all "tiny $kind" -m "$dir/tiny.bnp"
@@ -72,5 +72,28 @@ for kind in \
         echo "FAIL synth $kind"
     fi
 done
+
+# An i8x2 head says what the i8 head of the same bytes says, however few rows it scores whole.
+$BITNET synth --shape tiny --with untied -o "$dir/i8.bnp"
+$BITNET convert "$dir/i8.bnp" --head i8x2 -q -o "$dir/i8x2.bnp"
+$BITNET convert "$dir/i8x2.bnp" --head i8 -q -o "$dir/back.bnp"
+same 'i8 out of i8x2' "$dir/i8.bnp" "$dir/back.bnp"
+logits "$dir/want" -m "$dir/i8.bnp"
+logits "$dir/got" -m "$dir/i8x2.bnp"
+same 'logits of i8x2' "$dir/want" "$dir/got"
+printf '%s\n' "$prompt" 'Once upon a time' '' 'The cat' >"$dir/records"
+for how in '--temp 0' '--seed 1' '--top-k 3 --seed 2' '--top-k 0 --seed 3' \
+    '--temp 0 --repeat-penalty 1.5 --presence-penalty 1' '--seed 4 --logit-bias 65+9 --logit-bias 66-inf'; do
+    for head in i8 i8x2; do
+        # shellcheck disable=SC2086
+        $BITNET -m "$dir/$head.bnp" --each-line --batch 3 -n 9 --ignore-eos $how <"$dir/records" >"$dir/text.$head"
+    done
+    same "i8x2 with $how" "$dir/text.i8" "$dir/text.i8x2"
+done
+for head in i8 i8x2; do
+    $BITNET -m "$dir/$head.bnp" -p "$prompt" -n 9 --temp 0 --logprobs 3 --json |
+        sed 's/.*"logprobs"//' >"$dir/text.$head"
+done
+same 'log-probabilities of i8x2' "$dir/text.i8" "$dir/text.i8x2"
 echo "$n_passed passed, $n_failed failed, 0 skipped"
 [ "$n_failed" -eq 0 ]

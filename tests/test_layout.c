@@ -23,6 +23,7 @@ static const struct kind {
     {ENC_B1, 64, "b1g64", 0, 1},       {ENC_B1, 128, "b1g128", 0, 1},
     {ENC_B1, 256, "b1g256", 0, 1},     {ENC_I6, 32, "i6", -32, 31},
     {ENC_I4, 32, "i4", -8, 7},         {ENC_F32, 0, "f32", 0, 0},
+    {ENC_I8X2, 0, "i8x2", -127, 127},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds, WIDEST = 700 };
 
@@ -61,9 +62,19 @@ static size_t element_bytes(const struct kind *k)
     return k->e == ENC_F32 ? 4 : k->e == ENC_F16 ? 2 : 1;
 }
 
+/* i8x2: the byte of (r, k), of a block of n_cols columns. */
+static int plane_code_at(size_t r, size_t k, size_t n_cols)
+{
+    size_t row_bytes = (n_cols + 127) / 128 * 64;
+    const uint8_t *high = block + 128 + r * row_bytes, *low = high + 16 * row_bytes;
+    size_t at = k / 128 * 64 + k % 64;
+    int shift = k % 128 < 64 ? 0 : 4;
+    return (high[at] >> shift & 15) * 16 + (low[at] >> shift & 15);
+}
+
 /* The code of (r, k) read from the block by the formulas of layout.h, one bit field at a time and
  * with none of layout.c's helpers; -1: no code. F16 gives the half's bits. */
-static int code_at(const struct kind *kind, size_t r, size_t k)
+static int code_at(const struct kind *kind, size_t r, size_t k, size_t n_cols)
 {
     size_t g = kind->group, base = 0;
     if (g) { /* chunk: a line of scales, then its lines */
@@ -96,6 +107,8 @@ static int code_at(const struct kind *kind, size_t r, size_t k)
         int t4 = byte < 192 ? byte / 64 : (byte - 192) / 17;
         return j == 4 ? t4 : c / power[j] % 3;
     }
+    case ENC_I8X2:
+        return plane_code_at(r, k, n_cols);
     case ENC_F32:
         break;
     }
@@ -105,9 +118,10 @@ static int code_at(const struct kind *kind, size_t r, size_t k)
 static int wanted_code(const struct kind *kind, size_t r, size_t k, size_t n_cols)
 {
     static const int bias[] = {[ENC_I8] = 128, [ENC_T2] = 1, [ENC_T1_6] = 1,
-                               [ENC_I6] = 32,  [ENC_I4] = 8, [ENC_F16] = 0, [ENC_B1] = 0};
+                               [ENC_I6] = 32,  [ENC_I4] = 8, [ENC_F16] = 0, [ENC_B1] = 0,
+                               [ENC_I8X2] = 128};
     if (k >= n_cols)
-        return bias[kind->e];
+        return kind->e == ENC_I8X2 ? 0 : bias[kind->e];
     if (kind->e == ENC_F16)
         return values.f16[r * n_cols + k];
     if (kind->e == ENC_B1)
@@ -121,6 +135,7 @@ static size_t padded_cols(const struct kind *k, size_t n_cols)
                   : k->e == ENC_T1_6 ? 20
                   : k->e == ENC_B1   ? 32
                   : k->e == ENC_I8   ? 4
+                  : k->e == ENC_I8X2 ? 128
                   : k->e == ENC_F16  ? 2
                                      : 1;
     size_t unit = k->group ? 2 * k->group : line;
@@ -173,7 +188,7 @@ static void check_width(const struct kind *kind, size_t n_cols)
     size_t n_wrong = 0;
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
         for (size_t k = 0; k < padded_cols(kind, n_cols); k++)
-            n_wrong += code_at(kind, r, k) != wanted_code(kind, r, k, n_cols);
+            n_wrong += code_at(kind, r, k, n_cols) != wanted_code(kind, r, k, n_cols);
         for (size_t g = 0; g < (n_groups + 1) / 2 * 2; g++) {
             size_t at = g / 2 * (bytes / ((n_groups + 1) / 2)) + 2 * (16 * (g % 2) + r);
             int wanted = g < n_groups ? scales[r * n_groups + g] : 0;
@@ -241,6 +256,36 @@ static void check_invalid(void)
         }
 }
 
+/* A row's norms, of its lower halves less 7.5 and of its values: above the true ones, by a float or two;
+ * any other is refused. */
+static void check_norms(void)
+{
+    enum { N = 300 };
+    const struct kind kind = {ENC_I8X2, 0, "i8x2", -127, 127};
+    draw_values(&kind, N);
+    layout_pack(block, ENC_I8X2, 0, &values, NULL, N);
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
+        double sums[2] = {0};
+        for (size_t k = 0; k < N; k++) {
+            int v = values.i8[r * N + k];
+            double lower = (v + 128) % 16 - 7.5;
+            sums[0] += lower * lower;
+            sums[1] += v * v;
+        }
+        for (size_t i = 0; i < 2; i++) {
+            float norm;
+            memcpy(&norm, block + 64 * i + 4 * r, sizeof norm);
+            CHECK(norm > sqrt(sums[i]) && norm < sqrt(sums[i]) * 1.000001,
+                  "row %zu, norm %zu: %g, not %g", r, i, norm, sqrt(sums[i]));
+        }
+    }
+    for (size_t i = 0; i < 2; i++) {
+        block[64 * i + 4 * 5] ^= 1;
+        CHECK(!layout_unpack(&back, NULL, block, ENC_I8X2, 0, N), "a wrong norm");
+        block[64 * i + 4 * 5] ^= 1;
+    }
+}
+
 static void check_sizes(void)
 {
     uint64_t lines, scale;
@@ -272,8 +317,8 @@ static void check_known(void)
         for (uint32_t s = 0; s < 6; s++)
             for (uint32_t g = 0; g <= 300; g++)
                 n += layout_known(e, s, g);
-    /* f32 1; f16 i8 t1.6 4 each; t2 b1 4 + 4 groups each; i6 i4 1 each */
-    CHECK(n == 1 + 3 * 4 + 2 * 8 + 2, "%zu combinations known", n);
+    /* f32 1; f16 i8 i8x2 t1.6 4 each; t2 b1 4 + 4 groups each; i6 i4 1 each */
+    CHECK(n == 1 + 4 * 4 + 2 * 8 + 2, "%zu combinations known", n);
     CHECK(layout_known(ENC_T2, SCALE_GROUP, 256) && !layout_known(ENC_T1_6, SCALE_GROUP, 128) &&
               !layout_known(ENC_I4, SCALE_ROW, 32) && !layout_known(ENC_T2, SCALE_ROW, 128),
           "single combinations");
@@ -314,6 +359,7 @@ int main(void)
                     check_row(&kinds[i], (enum scale_kind)s, n_cols);
     }
     check_invalid();
+    check_norms();
     check_sizes();
     check_known();
     check_halves();

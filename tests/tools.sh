@@ -41,7 +41,7 @@ for arch in bitnet-b1.58 bitnet llama qwen3; do
         check "run $arch $body" 0: "$status:$err"
     done
 done
-for head in i8 i6 i4 f16 t2 b1 t2g128 b1g128; do
+for head in i8 i8x2 i6 i4 f16 t2 b1 t2g128 b1g128; do
     run synth --head $head --with untied --with yarn --with norm-in --with in-bias -o "$m"
     check "synth head $head" 0: "$status:$err"
     run run -m "$m" -p 'in the beginning' -n 3 --temp 0 --ignore-eos

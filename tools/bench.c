@@ -49,6 +49,7 @@ struct bench {
     bitnet_model *model;
     bitnet_engine *engine;
     bitnet_session *session;
+    bitnet_sampler *sampler; /* greedy */
     struct pool *pool; /* for plain reads, while the engine's threads sleep */
     struct map map;
     struct bitnet_input *in; /* [n_prompt + n_predict] */
@@ -155,6 +156,8 @@ static bool make_tokens(struct bench *b, struct bitnet_error *err)
 
 static bool open_session(struct bench *b, int n_threads, struct bitnet_error *err)
 {
+    struct bitnet_sampling greedy = bitnet_sampling_defaults();
+    greedy.temp = 0;
     static const char *const acts[] = {"model", "i8", "i8g32", "i8g128", "f32", "i4", "sign"};
     struct bitnet_session_options o = {.n_ctx = b->n_prompt + b->n_predict, .max_logits = 1};
     for (int i = 0; i < (int)(sizeof acts / sizeof *acts); i++)
@@ -163,7 +166,8 @@ static bool open_session(struct bench *b, int n_threads, struct bitnet_error *er
     o.kv = strcmp(args_text(b->args, "--kv"), "i8") == 0 ? BITNET_KV_I8 : BITNET_KV_F16;
     o.max_batch = o.n_ctx < 512 ? o.n_ctx : 512;
     if (!bitnet_engine_open(&b->engine, args_text(b->args, "--tier"), n_threads, err) ||
-        !bitnet_session_open(&b->session, b->engine, b->model, &o, err))
+        !bitnet_session_open(&b->session, b->engine, b->model, &o, err) ||
+        !bitnet_sampler_open(&b->sampler, b->model, &greedy, err))
         return false;
     snprintf(b->tier, sizeof b->tier, "%s", bitnet_engine_tier(b->engine));
     return pool_open(&b->pool, n_threads, err);
@@ -172,24 +176,22 @@ static bool open_session(struct bench *b, int n_threads, struct bitnet_error *er
 static void close_session(struct bench *b)
 {
     pool_close(b->pool);
+    bitnet_sampler_close(b->sampler);
     bitnet_session_close(b->session);
     bitnet_engine_close(b->engine);
-    b->pool = NULL, b->session = NULL, b->engine = NULL;
+    b->pool = NULL, b->sampler = NULL, b->session = NULL, b->engine = NULL;
 }
 
-/* Feeds tokens [begin, end) in batches and takes the likeliest next one. */
+/* Feeds tokens [begin, end) in batches and draws the likeliest next one. */
 static bool feed(struct bench *b, size_t begin, size_t end, struct bitnet_error *err)
 {
     size_t batch = bitnet_session_opts(b->session)->max_batch;
     for (size_t i = begin, n; i < end; i += n) {
         n = end - i < batch ? end - i : batch;
-        if (!bitnet_eval(b->session, b->in + i, n, err))
+        if (!bitnet_eval_for(b->session, b->in + i, n, &b->sampler, err))
             return false;
     }
-    int32_t id;
-    double logprob;
-    bitnet_top_logprobs(bitnet_logits(b->session, 0), bitnet_model_shape(b->model)->n_vocab, 1, &id,
-                        &logprob);
+    bitnet_sample(b->sampler, bitnet_logits(b->session, 0), NULL);
     return true;
 }
 

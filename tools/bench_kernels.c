@@ -29,6 +29,7 @@ static const struct kernel_row {
     {ENTRY(b1_i8), ENC_B1, 128, ACT_I8},      {ENTRY(b1_planes), ENC_B1, 128, ACT_I8},
     {ENTRY(b1_sign), ENC_B1, 128, ACT_SIGN},  {ENTRY(b1_f32), ENC_B1, 128, ACT_F32},
     {ENTRY(i8_i8), ENC_I8, 0, ACT_I8},        {ENTRY(i8_f32), ENC_I8, 0, ACT_F32},
+    {ENTRY(i8x2_i8), ENC_I8X2, 0, ACT_I8},
     {ENTRY(i6_i8), ENC_I6, 32, ACT_I8},       {ENTRY(i6_f32), ENC_I6, 32, ACT_F32},
     {ENTRY(i4_i8), ENC_I4, 32, ACT_I8},       {ENTRY(i4_f32), ENC_I4, 32, ACT_F32},
     {ENTRY(f16_f32), ENC_F16, 0, ACT_F32},

@@ -37,9 +37,10 @@ static void random_block(uint8_t *block, enum encoding e, uint32_t group, size_t
                          void *values, uint16_t *halves)
 {
     static const int least[] = {[ENC_I8] = -127, [ENC_T2] = -1, [ENC_T1_6] = -1, [ENC_B1] = -1,
-                                [ENC_I6] = -32, [ENC_I4] = -8};
+                                [ENC_I6] = -32, [ENC_I4] = -8, [ENC_I8X2] = -127};
     static const uint32_t n_values[] = {[ENC_I8] = 255, [ENC_T2] = 3, [ENC_T1_6] = 3,
-                                        [ENC_B1] = 2, [ENC_I6] = 64, [ENC_I4] = 16};
+                                        [ENC_B1] = 2, [ENC_I6] = 64, [ENC_I4] = 16,
+                                        [ENC_I8X2] = 255};
     uint32_t state = 1;
     for (size_t i = 0; i < BLOCK_ROWS * n_cols; i++) {
         if (e == ENC_F16) {

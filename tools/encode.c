@@ -44,11 +44,16 @@ static bool choose_low_bit(const struct source *s, const struct source_tensor *t
     return true;
 }
 
+static bool is_bytes(enum encoding e)
+{
+    return e == ENC_I8 || e == ENC_I8X2;
+}
+
 void encode_table(struct plan *p, int head)
 {
     p->low_bit = false;
     p->encoding = (enum encoding)head;
-    p->scale = head == ENC_I8 ? SCALE_ROW : head == ENC_F16 ? SCALE_NONE : SCALE_GROUP;
+    p->scale = is_bytes(p->encoding) ? SCALE_ROW : head == ENC_F16 ? SCALE_NONE : SCALE_GROUP;
     p->group = p->scale == SCALE_GROUP ? RUN : 0;
 }
 
@@ -206,7 +211,7 @@ static bool pack_floats(struct packing *k, uint64_t block, size_t n_rows, struct
 {
     const struct plan *p = k->plan;
     size_t n = k->t->n_cols, n_groups = (n + RUN - 1) / RUN;
-    int q_max = p->encoding == ENC_I8 ? 127 : p->encoding == ENC_I6 ? 31 : 7;
+    int q_max = is_bytes(p->encoding) ? 127 : p->encoding == ENC_I6 ? 31 : 7;
     const void *packed = room->packed;
     memset(room->packed + n_rows * n, 0, (BLOCK_ROWS - n_rows) * n);
     memset(room->scales, 0, BLOCK_ROWS * n_groups * sizeof(uint16_t));
@@ -214,11 +219,11 @@ static bool pack_floats(struct packing *k, uint64_t block, size_t n_rows, struct
         const float *v = room->rows.values + r * n;
         int8_t *q = room->packed + r * n;
         float scale = 0;
-        if (p->encoding != ENC_I8 && !floats_finite(v, n))
+        if (!is_bytes(p->encoding) && !floats_finite(v, n))
             return not_finite(k->path, k->t, block * BLOCK_ROWS + r, err);
         if (k->t->absmean) {
             quantize_absmean(q, v, n, p->level, worst);
-        } else if (p->encoding == ENC_I8) {
+        } else if (is_bytes(p->encoding)) {
             scale = quantize_run(q, v, n, q_max, false, worst);
             k->row_scales[block * BLOCK_ROWS + r] = scale;
             if (!isfinite(scale))

@@ -44,8 +44,15 @@ static bool is_table(const struct bnp_tensor *t)
 static bool wants_head(const struct import_job *j, const struct bnp_tensor *t)
 {
     int e = t->matrix.encoding;
-    bool floats = e == ENC_I8 || e == ENC_I6 || e == ENC_I4 || e == ENC_F16;
+    bool floats = e == ENC_I8 || e == ENC_I8X2 || e == ENC_I6 || e == ENC_I4 || e == ENC_F16;
     return is_table(t) && floats && j->head_given && e != j->encode.head;
+}
+
+/* Two encodings of the same integers under the same scales: trits, or bytes. */
+static bool same_codes(int a, int b)
+{
+    bool trits = (a == ENC_T2 || a == ENC_T1_6) && (b == ENC_T2 || b == ENC_T1_6);
+    return trits || ((a == ENC_I8 || a == ENC_I8X2) && (b == ENC_I8 || b == ENC_I8X2));
 }
 
 static void describe(struct recoding *r, const struct import_job *j, size_t i)
@@ -54,11 +61,12 @@ static void describe(struct recoding *r, const struct import_job *j, size_t i)
     const struct matrix *m = &t->matrix;
     struct source_tensor *to = &r->source.tensors[i];
     struct plan *p = &r->plans[i];
-    static const char *const names[] = {"?", "f32", "f16", "i8", "t2", "t1.6", "b1", "i6", "i4"};
+    static const char *const names[] = {"?", "f32", "f16", "i8", "t2", "t1.6", "b1",
+                                        "i6", "i4",  "i8x2"};
     *to = (struct source_tensor){.n_rows = m->n_rows, .n_cols = m->n_cols, .index = i};
     memcpy(to->name, t->name, sizeof to->name);
     memcpy(to->origin, t->name, sizeof t->name);
-    to->from = names[m->encoding <= ENC_I4 ? m->encoding : 0];
+    to->from = names[m->encoding <= ENC_I8X2 ? m->encoding : 0];
     to->role = is_table(t) ? ROLE_TABLE : m->encoding == ENC_F32 ? ROLE_GAIN : ROLE_BODY;
     *p = (struct plan){.encoding = (enum encoding)m->encoding, .group = m->group,
                        .scale = (enum scale_kind)m->scale_kind, .n_bytes = t->n_bytes};
@@ -66,8 +74,11 @@ static void describe(struct recoding *r, const struct import_job *j, size_t i)
         p->encoding = (enum encoding)j->encode.body;
     r->changed[i] = p->encoding != (enum encoding)m->encoding;
     if (wants_head(j, t)) {
-        encode_table(p, j->encode.head);
         r->changed[i] = true;
+        if (same_codes(m->encoding, j->encode.head))
+            p->encoding = (enum encoding)j->encode.head;
+        else
+            encode_table(p, j->encode.head);
     }
 }
 
@@ -88,8 +99,8 @@ static void copy_meta(const struct bnp *in, struct bnp_writer *w)
         bnp_writer_tokenizer(w, in->tokenizer, in->tokenizer_bytes);
 }
 
-/* The lines of a ternary matrix in the other encoding, then its scales as they are. */
-static bool write_ternary(const char *path, const struct bnp_tensor *t, struct plan *p,
+/* The lines of a matrix in the other encoding of its codes, then its scales as they are. */
+static bool write_codes(const char *path, const struct bnp_tensor *t, struct plan *p,
                           struct bnp_writer *w, struct bitnet_error *err)
 {
     const struct matrix *m = &t->matrix;
@@ -136,8 +147,8 @@ static bool write_all(struct recoding *r, const struct import_job *j, struct blo
         ok = bnp_verify(&r->in.bnp, i, err);
         if (ok && !r->changed[i])
             ok = bnp_writer_data(w, t->data, t->n_bytes, err);
-        else if (ok && s->tensors[i].role == ROLE_BODY)
-            ok = write_ternary(s->path, t, &r->plans[i], w, err);
+        else if (ok && same_codes(t->matrix.encoding, r->plans[i].encoding))
+            ok = write_codes(s->path, t, &r->plans[i], w, err);
         else if (ok)
             ok = encode_write(b, &s->tensors[i], &r->plans[i], w, &bar, n_done, err);
         progress_set(&bar, n_done += t->n_bytes);

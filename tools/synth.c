@@ -82,7 +82,7 @@ static float next_near_one(uint64_t *state) /* 0.9 .. 1.1 */
 /* Values of an integer encoding are uniform in -most..most. */
 static int most_of(enum encoding e)
 {
-    return e == ENC_I8 ? 127 : e == ENC_I6 ? 31 : e == ENC_I4 ? 7 : 1;
+    return e == ENC_I8 || e == ENC_I8X2 ? 127 : e == ENC_I6 ? 31 : e == ENC_I4 ? 7 : 1;
 }
 
 /* What the values of fill_block must be multiplied by so that their rms is `rms`. */
@@ -331,7 +331,7 @@ static struct packing packing_of(const char *name)
         p.scale_kind = SCALE_GROUP;
     else if (p.encoding == ENC_F16)
         p.scale_kind = SCALE_NONE;
-    else if (p.encoding == ENC_I8)
+    else if (p.encoding == ENC_I8 || p.encoding == ENC_I8X2)
         p.scale_kind = SCALE_ROW;
     return p;
 }
