@@ -34,16 +34,7 @@ INLINE void times_tokens(int32_t *isum, const uint8_t *row, const uint8_t *next,
 static void nibbles(int32_t isum[NIBBLES_TOK], const uint8_t *row, const uint8_t *next,
                     size_t n_lines, const int8_t *q, size_t q_stride, size_t n_tok)
 {
-    size_t t = 0;
-    for (; t + 4 <= n_tok; t += 4) {
-        times_tokens(isum + t, row, next, n_lines, q + t * q_stride, q_stride, 4);
-    }
-    for (; t + 2 <= n_tok; t += 2) {
-        times_tokens(isum + t, row, next, n_lines, q + t * q_stride, q_stride, 2);
-    }
-    if (t < n_tok) {
-        times_tokens(isum + t, row, next, n_lines, q + t * q_stride, q_stride, 1);
-    }
+    i8x2_by_tokens(times_tokens, isum, row, next, n_lines, q, q_stride, n_tok);
 }
 
 static void i8x2_i8(const struct matmul *m)

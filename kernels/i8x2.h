@@ -32,6 +32,27 @@ static inline float i8x2_scale(const struct matrix *w, size_t row)
                                          : 1.0f;
 }
 
+/* What a tier brings: a row of one plane times nt tokens, nt a constant. */
+typedef void i8x2_some(int32_t *isum, const uint8_t *row, const uint8_t *next, size_t n_lines,
+                       const int8_t *q, size_t q_stride, const int nt);
+
+/* A tier's nibbles_fn out of it. */
+INLINE void i8x2_by_tokens(i8x2_some *times, int32_t isum[NIBBLES_TOK], const uint8_t *row,
+                           const uint8_t *next, size_t n_lines, const int8_t *q, size_t q_stride,
+                           size_t n_tok)
+{
+    size_t t = 0;
+    for (; t + 4 <= n_tok; t += 4) {
+        times(isum + t, row, next, n_lines, q + t * q_stride, q_stride, 4);
+    }
+    for (; t + 2 <= n_tok; t += 2) {
+        times(isum + t, row, next, n_lines, q + t * q_stride, q_stride, 2);
+    }
+    if (t < n_tok) {
+        times(isum + t, row, next, n_lines, q + t * q_stride, q_stride, 1);
+    }
+}
+
 /* One row: isum[t] = sum of value * q[t], sum_q[t] = sum of q[t]. Row `next` is fetched meanwhile. */
 INLINE void i8x2_row(int32_t isum[NIBBLES_TOK], nibbles_fn *nibbles, const struct matrix *w, size_t row,
                      size_t next, const int8_t *q, size_t q_stride, const uint32_t *sum_q,

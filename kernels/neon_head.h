@@ -198,21 +198,15 @@ INLINE void nibble_row(int32_t *isum, const uint8_t *row, const uint8_t *next, s
     UNROLL for (int t = 0; t < nt; t++) { isum[t] = vaddvq_s32(total_of(acc[t])); }
 }
 
-static void i8x2_nibbles(int32_t isum[NIBBLES_TOK], const uint8_t *row, const uint8_t *next,
+static void nibble_rows(int32_t isum[NIBBLES_TOK], const uint8_t *row, const uint8_t *next,
                          size_t n_lines, const int8_t *q, size_t q_stride, size_t n_tok)
 {
-    size_t t = 0;
-    for (; t + 4 <= n_tok; t += 4) {
-        nibble_row(isum + t, row, next, n_lines, q + t * q_stride, q_stride, 4);
-    }
-    for (; t < n_tok; t++) {
-        nibble_row(isum + t, row, next, n_lines, q + t * q_stride, q_stride, 1);
-    }
+    i8x2_by_tokens(nibble_row, isum, row, next, n_lines, q, q_stride, n_tok);
 }
 
 static void i8x2_i8(const struct matmul *m)
 {
-    i8x2_times(m, i8x2_nibbles);
+    i8x2_times(m, nibble_rows);
 }
 
 static void i4_i8(const struct matmul *m)

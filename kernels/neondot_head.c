@@ -22,7 +22,7 @@ void fill_neondot_head(struct matrix_kernels *m)
 {
     m->i8_i8 = i8_i8;
     m->i8x2_i8 = i8x2_i8;
-    m->i8x2_nibbles = i8x2_nibbles;
+    m->i8x2_nibbles = nibble_rows;
     m->i6_i8 = i6_i8;
     m->i4_i8 = i4_i8;
 }

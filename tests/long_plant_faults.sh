@@ -76,7 +76,7 @@ i8x2=kernels/avx2_i8x2.c
 fault 'swapped maddubs operands, planes of bytes' avx2 i8x2_i8 $i8x2 \
     's/maddubs_epi16(code\[j\], load(at + 32 \* j))/maddubs_epi16(load(at + 32 * j), code[j])/'
 fault 'halves of a line exchanged' avx2 i8x2_i8 $i8x2 's/load(at + 32 \* j)/load(at + 32 * (j ^ 1))/'
-fault 'last tokens left out' avx512 i8x2_i8 kernels/avx512_i8x2.c 's/t + 2 <= n_tok/t + 2 < n_tok/'
+fault 'last tokens left out' avx2 i8x2_i8 kernels/i8x2.h 's/t + 2 <= n_tok/t + 2 < n_tok/'
 fault 'fused multiply-add' avx512 t2_i8 kernels/avx512_rows.h \
     's/_mm512_add_ps(total, sum)/_mm512_fmadd_ps(_mm512_cvtepi32_ps(isum), d * a, total)/'
 fault 'neighbours summed in place of halves' avx512 rmsnorm kernels/avx512_math.h \
