@@ -289,9 +289,8 @@ static bool check_finite(const bitnet_session *s, struct bitnet_error *err)
     const struct head *h = &s->forward.head;
     for (size_t i = 0; i < s->n_logits; i++) {
         const float *row = h->logits + i * h->stride;
-        bool few = h->wishes[i].n_best > 0;
         for (size_t j = 0; j < s->model->model.shape.n_vocab; j++) {
-            if (!isfinite(row[j]) && !(few && row[j] == -INFINITY))
+            if (!isfinite(row[j]) && !(h->searched && row[j] == -INFINITY))
                 return fail(err, BITNET_BAD,
                             "%s: the logit of token %zu is not a finite number; the file is "
                             "damaged or of a kind that this engine misreads (try bitnet verify)",

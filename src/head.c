@@ -164,7 +164,7 @@ static float exact_logit(const struct search *z, size_t t, size_t row, size_t ne
              z->x.q + 2 * t * z->x.q_stride, z->x.q_stride, z->h->bounds[t].sum_q, 2);
     for (size_t j = 0; j < 2; j++)
         y[j] = (float)isum[j] * (scale * z->x.scale[2 * t + j]);
-    return y[0] + y[1];
+    return isfinite(y[0] + y[1]) ? y[0] + y[1] : NAN; /* -INFINITY means something else here */
 }
 
 static bool has_bit(const uint32_t *bits, size_t i)
@@ -322,6 +322,7 @@ static void score_floats(struct head *h, const float *hidden, size_t hidden_stri
 
 void head_run(struct head *h, const float *hidden, size_t hidden_stride, size_t n_tok)
 {
+    h->searched = false;
     if (h->projector->act == BITNET_ACT_F32 || h->w->encoding == ENC_F16) {
         score_floats(h, hidden, hidden_stride, n_tok);
         return;
@@ -336,6 +337,7 @@ void head_run(struct head *h, const float *hidden, size_t hidden_stride, size_t 
             size_t longer = way->last_rest < MOST_RESTS ? 2 * way->last_rest + 1 : MOST_RESTS;
             way->last_rest = find_best(h, n_tok, i == 1) > worth[i] ? longer : 0;
             way->n_rests = way->last_rest;
+            h->searched = true;
             return;
         }
         way->n_rests -= way->n_rests > 0;

@@ -48,6 +48,7 @@ struct head {
     size_t n_most, stride;    /* rows of hidden states; floats from logits to logits */
     float *logits;            /* [2 * n_most][stride]: what comes out, and room */
     struct head_wish *wishes; /* [n_most], the caller's */
+    bool searched;            /* the last logits are those of a search: -INFINITY is a row left out */
     /* i8x2 only: */
     float *upper;                   /* [n_most][stride]: upper bounds, in the room of logits */
     struct head_bound *bounds;      /* [n_most] */

@@ -179,9 +179,17 @@ static void check_winners(void)
     }
 }
 
-/* An input without numbers shows, whatever is wished for. */
+/* An input without numbers shows, whatever is wished for, and so does a row's scale. */
 static void check_nan(void)
 {
+    float scale = scales[5];
+    for (size_t turn = 0; turn < 2; turn++) {
+        scales[5] = turn ? INFINITY : -INFINITY;
+        run(&planes, 1);
+        CHECK(!isfinite(planes.logits[5]) && !(planes.searched && planes.logits[5] == -INFINITY),
+              "%s: an infinite logit is hidden", kernels.tier);
+    }
+    scales[5] = scale;
     float kept = hidden[0][3];
     hidden[0][3] = NAN;
     run(&planes, 1);
