@@ -30,6 +30,8 @@ bool cmd_begin(struct args *a, const char *command, int argc, char **argv, int *
 int cmd_fail(const struct bitnet_error *err)
 {
     fflush(stdout);
+    if (cmd_signal() != 0) /* a call that it cut short is no error of its own */
+        return 128 + cmd_signal();
     if (err->code < 128)
         fprintf(stderr, "bitnet: %s\n", err->msg);
     return err->code;

@@ -9,10 +9,11 @@
 
 enum { MAX_TEXT = 64 << 20 };
 
-bool prompt_stdin_has_text(void)
+bool prompt_stdin_has_text(const struct args *a)
 {
+    const char *model = args_text(a, "--model");
     struct stat st;
-    return fstat(0, &st) == 0 &&
+    return (model == NULL || strcmp(model, "-") != 0) && fstat(0, &st) == 0 &&
            (S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
 }
 

@@ -50,7 +50,7 @@ static bool read_prompt(struct run *r, struct bitnet_error *err)
         return false;
     if (r->instruction == NULL && a->n_operands > 0)
         r->instruction = strdup(a->operands[0]);
-    if (file == NULL && prompt_stdin_has_text())
+    if (file == NULL && prompt_stdin_has_text(a))
         file = "-";
     if (file != NULL && !prompt_read_file(file, &r->text, err))
         return false;

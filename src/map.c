@@ -12,36 +12,104 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What comes through a pipe, in pages of its own. */
+static bool map_pipe(struct map *m, int fd, const char *name, struct bitnet_error *err)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), n_room = 0, n = 0;
+    uint8_t *p = NULL;
+    ssize_t got;
+    do {
+        if (n == n_room) {
+            size_t n_more = n_room > 0 ? 2 * n_room : 256 * page;
+            void *more = mmap(NULL, n_more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (more == MAP_FAILED) {
+                fail(err, BITNET_FAILED, "%s: no memory for more than %zu bytes", name, n);
+                break;
+            }
+            if (p)
+                memcpy(more, p, n);
+            if (p)
+                munmap(p, n_room);
+            p = more, n_room = n_more;
+        }
+        got = read(fd, p + n, n_room - n);
+        if (got < 0)
+            fail(err, BITNET_FAILED, "%s: %s", name, strerror(errno));
+        n += got > 0 ? (size_t)got : 0;
+    } while (got > 0);
+    if (err->code == BITNET_OK && n == 0)
+        fail(err, BITNET_BAD, "%s: is empty", name);
+    size_t n_kept = err->code == BITNET_OK ? (n + page - 1) / page * page : 0;
+    if (n_room > n_kept)
+        munmap(p + n_kept, n_room - n_kept);
+    if (n_kept > 0)
+        *m = (struct map){p, n, true};
+    return n_kept > 0;
+}
+
+static bool map_file(struct map *m, int fd, const char *name, struct bitnet_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return fail(err, BITNET_FAILED, "%s: %s", name, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return fail(err, BITNET_BAD, "%s: is a folder, not a model file; a Hugging Face folder needs "
+                    "'bitnet convert %s -o model.bnp' first", name, name);
+    if (!S_ISREG(st.st_mode))
+        return fail(err, BITNET_BAD, "%s: not a regular file, so it cannot be mapped", name);
+    if (st.st_size == 0)
+        return fail(err, BITNET_BAD, "%s: the file is empty", name);
+    if ((uint64_t)st.st_size > SIZE_MAX)
+        return fail(err, BITNET_FAILED, "%s: %" PRIu64 " bytes do not fit this machine's addresses",
+                    name, (uint64_t)st.st_size);
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        return fail(err, BITNET_FAILED, "%s: cannot map %" PRIu64 " bytes: %s", name,
+                    (uint64_t)st.st_size, strerror(errno));
+    *m = (struct map){p, (uint64_t)st.st_size, true};
+    return true;
+}
+
+/* Whoever reads standard input after this gets an error, not a part of the model or an early end. */
+static int take_stdin(void)
+{
+    int fd = dup(0), nothing = open("/dev/null", O_WRONLY);
+    if (nothing >= 0)
+        dup2(nothing, 0), close(nothing);
+    return fd;
+}
+
+/* Standard input comes once, and stays mapped for all who ask. */
+static bool map_stdin(struct map *m, struct bitnet_error *err)
+{
+    static const char name[] = "standard input";
+    static struct map whole;
+    struct stat st;
+    if (!whole.bytes) {
+        int fd = take_stdin();
+        if (fd < 0 || fstat(fd, &st) != 0)
+            return fail(err, BITNET_FAILED, "%s: %s", name, strerror(errno));
+        bool piped = S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode);
+        bool ok = piped ? map_pipe(&whole, fd, name, err) : map_file(&whole, fd, name, err);
+        close(fd);
+        if (!ok)
+            return false;
+    }
+    *m = (struct map){whole.bytes, whole.n_bytes, false};
+    return true;
+}
+
 bool map_open(struct map *m, const char *path, struct bitnet_error *err)
 {
     *m = (struct map){0};
+    if (strcmp(path, "-") == 0)
+        return map_stdin(m, err);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not make us wait */
-    struct stat st;
     if (fd < 0)
         return fail(err, BITNET_FAILED, "%s: cannot open: %s", path, strerror(errno));
-    if (fstat(fd, &st) != 0) {
-        fail(err, BITNET_FAILED, "%s: %s", path, strerror(errno));
-    } else if (S_ISDIR(st.st_mode)) {
-        fail(err, BITNET_BAD, "%s: is a folder, not a model file; a Hugging Face folder needs "
-             "'bitnet convert %s -o model.bnp' first", path, path);
-    } else if (!S_ISREG(st.st_mode)) {
-        fail(err, BITNET_BAD, "%s: not a regular file, so it cannot be mapped", path);
-    } else if (st.st_size == 0) {
-        fail(err, BITNET_BAD, "%s: the file is empty", path);
-    } else if ((uint64_t)st.st_size > SIZE_MAX) {
-        fail(err, BITNET_FAILED, "%s: %" PRIu64 " bytes do not fit this machine's addresses",
-             path, (uint64_t)st.st_size);
-    } else {
-        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED) {
-            fail(err, BITNET_FAILED, "%s: cannot map %" PRIu64 " bytes: %s", path,
-                 (uint64_t)st.st_size, strerror(errno));
-        } else {
-            *m = (struct map){p, (uint64_t)st.st_size, true};
-        }
-    }
+    bool ok = map_file(m, fd, path, err);
     close(fd);
-    return m->bytes != NULL;
+    return ok;
 }
 
 void map_close(struct map *m)
@@ -131,6 +199,9 @@ bool output_open(struct output *o, const char *path, struct bitnet_error *err)
 {
     struct stat st;
     *o = (struct output){.fd = -1};
+    if (strcmp(path, "-") == 0)
+        return fail(err, BITNET_USAGE, "-: what replaces a file when it is whole cannot go to a pipe; "
+                    "name a file");
     bool exists = stat(path, &st) == 0;
     if (exists && !S_ISREG(st.st_mode))
         return fail(err, BITNET_FAILED, "%s: is %s, and output replaces a file", path,

@@ -73,6 +73,45 @@ in=$work/huge bn -n 4
 want 1 'a huge prompt'
 says 'a huge prompt' '--fit'
 
+# The model by standard input; then nothing else can be read from there.
+model=models/stories.bnp
+in=$model
+bn -m - -p "$story" -n 8 --temp 0
+same 'the model by stdin' "$out" "$work/eight"
+bn info -
+want 0 'info -'
+bn verify -
+want 0 'verify -'
+bn tokenize -m - -p "$story"
+want 0 'tokenize -m -'
+bn convert - -o "$work/again.bnp" -q
+same 'convert -' "$work/again.bnp" $model
+bn -m - --each-line
+want 1 'records from where the model came'
+bn chat -m -
+want 2 'chat -m -'
+bn bench -m - -p 4 -n 4 -r 1
+want 0 'bench -m -'
+unset in
+# shellcheck disable=SC2002
+cat $model | $BITNET -m - -p "$story" -n 8 --temp 0 >"$out" 2>"$err"
+same 'the model by a pipe' "$out" "$work/eight"
+cat $model $model $model | $BITNET -m - -p a >"$out" 2>"$err"
+status=$?
+want 5 'three models by a pipe'
+# shellcheck disable=SC2002
+cat $model | $BITNET convert - -o "$work/again.bnp" >"$out" 2>"$err"
+status=$?
+want 1 'a model to convert by a pipe'
+: | $BITNET -m - -p a >"$out" 2>"$err"
+status=$?
+want 5 'no model by a pipe'
+bn -m - -p a
+want 5 'the model by /dev/null'
+bn convert $model -o -
+want 2 'a model to stdout'
+check 'no file of that name' test ! -e ./-
+
 # Standard output.
 check 'answers are UTF-8' sh -c "$BITNET -p 'caf' -n 60 --temp 2 --top-k 0 -s 7 | iconv -f utf-8 -t utf-8 >/dev/null"
 if [ -e /dev/full ]; then
@@ -195,6 +234,9 @@ if [ -x "$OUT/tests/pty_run" ]; then
     status=$?
     quiet=1 want 130 'Ctrl-C while it answers'
     check 'Ctrl-C cut the answer' test "$(wc -c <"$out")" -lt "$(wc -c <"$work/full")"
+    $pty '@' '\cc' -- sh -c "echo @; sleep 9 | $BITNET -m - -p a" >"$out" 2>"$err"
+    status=$?
+    quiet=1 want 130 'Ctrl-C while the model comes'
     $pty 2004h 'Once\r' upon '\cc' 2004h '/stats\r' 'messages' '' 2004h '\cd' -- \
         $BITNET chat --tier scalar -t 1 --ignore-eos >"$out" 2>"$err"
     status=$?

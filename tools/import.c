@@ -1,8 +1,10 @@
 /* import.c: survey, decide, declare, write: one pass over the list of tensors for each. */
 #include "tools/import.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/bnp.h"
 #include "tools/i2s_trial.h"
@@ -141,11 +143,11 @@ static bool convert(const struct import_job *j, struct blocks *b, struct plan *p
 bool is_bnp_file(const char *path)
 {
     uint8_t head[sizeof bnp_magic];
-    FILE *f = path_is_file(path) ? fopen(path, "rb") : NULL;
-    bool yes = f && fread(head, 1, sizeof head, f) == sizeof head &&
+    int fd = strcmp(path, "-") == 0 ? dup(0) : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool yes = fd >= 0 && pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
                memcmp(head, bnp_magic, sizeof head) == 0;
-    if (f)
-        fclose(f);
+    if (fd >= 0)
+        close(fd);
     return yes;
 }
 

@@ -42,7 +42,7 @@ bool infile_open(struct infile *f, const char *path, struct bitnet_error *err)
     *f = (struct infile){.fd = -1, .path = strdup(path)};
     if (!f->path)
         return fail(err, BITNET_FAILED, "%s: out of memory", path);
-    f->fd = open(path, O_RDONLY | O_CLOEXEC);
+    f->fd = strcmp(path, "-") == 0 ? dup(0) : open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
     if (f->fd < 0 || fstat(f->fd, &st) != 0) {
         fail(err, BITNET_FAILED, "%s: cannot open: %s", path, strerror(errno));
@@ -50,7 +50,8 @@ bool infile_open(struct infile *f, const char *path, struct bitnet_error *err)
         return false;
     }
     if (!S_ISREG(st.st_mode)) {
-        fail(err, BITNET_FAILED, "%s: is not a regular file", path);
+        fail(err, BITNET_FAILED, "%s: is not a regular file, and is not read from front "
+             "to back: save it first", path);
         infile_close(f);
         return false;
     }
