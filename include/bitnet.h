@@ -121,8 +121,8 @@ struct bitnet_input {
 bool bitnet_eval(bitnet_session *s, const struct bitnet_input *in, size_t n_in,
                  struct bitnet_error *err);
 /* The same, where wanted row i is for nothing but samplers[i]'s next draw without a mask (NULL: for
- * anything). Logits that cannot change what is drawn may come out as -INFINITY, which is cheaper where
- * the model's head is i8x2; the rest are the same. */
+ * anything). Logits that cannot change what is drawn may come out as -INFINITY, which is cheaper
+ * where the model's head is i8x2; the rest are the same. */
 bool bitnet_eval_for(bitnet_session *s, const struct bitnet_input *in, size_t n_in,
                      bitnet_sampler *const *samplers, struct bitnet_error *err);
 /* Row i of the wanted logits of the last bitnet_eval: [n_vocab], in input order. Writable. */

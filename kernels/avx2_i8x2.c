@@ -1,7 +1,7 @@
 /* avx2_i8x2.c: one row of one plane of i8x2 times int8, in 256 bits.
  *
- * Columns lie in lanes, so that a row alone is read from one place. maddubs takes a nibble times q; the
- * four products of a line are added before widening, at most 4 * 2 * 15 * 127 = 15240.
+ * Columns lie in lanes, so that a row alone is read from one place. maddubs takes a nibble times q;
+ * the four products of a line are added before widening, at most 4 * 2 * 15 * 127 = 15240.
  */
 #include "kernels/avx2_rows.h"
 #include "kernels/i8x2.h"

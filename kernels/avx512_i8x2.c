@@ -1,8 +1,8 @@
 /* avx512_i8x2.c: one row of one plane of i8x2 times int8, in 512 bits.
  *
- * Columns lie in lanes, so that a row alone is read from one place. vpdpbusd adds four products to an
- * int32 lane without saturation. The two nibbles of a byte have sums of their own: one would wait for
- * the other.
+ * Columns lie in lanes, so that a row alone is read from one place. vpdpbusd adds four products to
+ * an int32 lane without saturation. The two nibbles of a byte have sums of their own: one would
+ * wait for the other.
  */
 #include "kernels/avx512_rows.h"
 #include "kernels/i8x2.h"

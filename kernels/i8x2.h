@@ -53,10 +53,10 @@ INLINE void i8x2_by_tokens(i8x2_some *times, int32_t isum[NIBBLES_TOK], const ui
     }
 }
 
-/* One row: isum[t] = sum of value * q[t], sum_q[t] = sum of q[t]. Row `next` is fetched meanwhile. */
-INLINE void i8x2_row(int32_t isum[NIBBLES_TOK], nibbles_fn *nibbles, const struct matrix *w, size_t row,
-                     size_t next, const int8_t *q, size_t q_stride, const uint32_t *sum_q,
-                     size_t n_tok)
+/* One row: isum[t] = sum of value * q[t], sum_q[t] = sum of q[t]. Row `next` is fetched. */
+INLINE void i8x2_row(int32_t isum[NIBBLES_TOK], nibbles_fn *nibbles, const struct matrix *w,
+                     size_t row, size_t next, const int8_t *q, size_t q_stride,
+                     const uint32_t *sum_q, size_t n_tok)
 {
     int32_t low[NIBBLES_TOK];
     for (int plane = 0; plane < 2; plane++) {
@@ -70,8 +70,8 @@ INLINE void i8x2_row(int32_t isum[NIBBLES_TOK], nibbles_fn *nibbles, const struc
 }
 
 /* Block b times tokens [t0, t0 + n_tok). */
-INLINE void i8x2_block(const struct matmul *m, nibbles_fn *nibbles, size_t b, size_t t0, size_t n_tok,
-                       const uint32_t *sum_q)
+INLINE void i8x2_block(const struct matmul *m, nibbles_fn *nibbles, size_t b, size_t t0,
+                       size_t n_tok, const uint32_t *sum_q)
 {
     const struct activations *x = m->x;
     for (size_t row = b * BLOCK_ROWS; row < (b + 1) * BLOCK_ROWS; row++) {

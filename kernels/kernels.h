@@ -73,8 +73,8 @@ static inline size_t matmul_scratch_bytes(size_t n_cols)
 }
 enum { MAX_COLS = 1 << 17 };
 
-/* One row of one plane of i8x2 times n_tok tokens: isum[t] = sum of nibble * q[t * q_stride + k] over the
- * columns of n_lines lines. The row at `next` is fetched into the cache meanwhile.
+/* One row of one plane of i8x2 times n_tok tokens: isum[t] = sum of nibble * q[t * q_stride + k]
+ * over the columns of n_lines lines. The row at `next` is fetched into the cache meanwhile.
  * range: isum <= 2^17 * 15 * 127 < 2^31 */
 enum { NIBBLES_TOK = 8 }; /* n_tok at most */
 typedef void nibbles_fn(int32_t isum[NIBBLES_TOK], const uint8_t *row, const uint8_t *next,

@@ -241,7 +241,8 @@ static size_t n_spans(const struct cut *c, size_t n_cols)
 
 void layout_name(char name[16], enum encoding e, uint32_t group)
 {
-    static const char *const names[] = {"?", "f32", "f16", "i8", "t2", "t1.6", "b1", "i6", "i4", "i8x2"};
+    static const char *const names[] = {"?",  "f32", "f16", "i8", "t2",
+                                        "t1.6", "b1", "i6", "i4", "i8x2"};
     size_t n = 0;
     for (const char *s = names[e > ENC_I8X2 ? 0 : e]; *s; s++)
         name[n++] = *s;
@@ -365,8 +366,8 @@ static int byte_at(const uint8_t *block, size_t n_cols, size_t r, size_t k)
     return (int)(16 * nibble_at(block, n_cols, 0, r, k) + nibble_at(block, n_cols, 1, r, k)) - 128;
 }
 
-/* Row r's two norms, 16 floats apart. A sum of squares is exact in int32 and its root, after one more
- * rounding, off by less than the step to the next float. */
+/* Row r's two norms, 16 floats apart. A sum of squares is exact in int32 and its root, after one
+ * more rounding, off by less than the step to the next float. */
 static void norms_of(float norms[2], const uint8_t *block, size_t n_cols, size_t r)
 {
     int32_t lower = 0, whole = 0;

@@ -30,8 +30,8 @@
  *   I6    -32..31, 6.5 bits      chunk = 1 line of scales, 8 lines like I4 with the low nibbles of
  *         code = value + 32, 4 lines like T2 with its high two bits; pad = 32
  *
- * A head of which mostly the few best rows are wanted keeps the halves of its bytes apart, so that the
- * upper halves of all rows can be read without the lower ones (src/head.h):
+ * A head of which mostly the few best rows are wanted keeps the halves of its bytes apart, so that
+ * the upper halves of all rows can be read without the lower ones (src/head.h):
  *
  *   I8X2  int8, -127..127        value + 128 = 16 h + l. A block is
  *         1 line               float r : || l - 7.5 || of row r over its columns, rounded up
@@ -114,7 +114,8 @@ static inline size_t i8x2_offset(size_t n_cols, int plane, size_t r)
 /* And the first of a row's norms; the second lies a line behind. */
 static inline size_t i8x2_norms(size_t n_cols, size_t r)
 {
-    return i8x2_offset(n_cols, 0, r / BLOCK_ROWS * BLOCK_ROWS) - 2 * LINE_BYTES + r % BLOCK_ROWS * 4;
+    size_t first = r / BLOCK_ROWS * BLOCK_ROWS;
+    return i8x2_offset(n_cols, 0, first) - 2 * LINE_BYTES + r % BLOCK_ROWS * sizeof(float);
 }
 
 /* Packs one block. values[16][n_cols] are the integers named above (t, +-1, int8, ...); for F16
@@ -122,8 +123,8 @@ static inline size_t i8x2_norms(size_t n_cols, size_t r)
  * ceil(n_cols / G), NULL unless grouped. Padding is written here. */
 void layout_pack(uint8_t *block, enum encoding e, uint32_t group, const void *values,
                  const uint16_t *scales, size_t n_cols);
-/* The inverse; false when a code has no meaning (T2 code 3, T1_6 above 242, a norm of I8X2 that is not
- * its row's). */
+/* The inverse; false when a code has no meaning (T2 code 3, T1_6 above 242, a norm of I8X2 that is
+ * not its row's). */
 bool layout_unpack(void *values, uint16_t *scales, const uint8_t *block, enum encoding e,
                    uint32_t group, size_t n_cols);
 /* Row `row` as floats, scales applied (not SCALE_COLUMN): embedding lookup. out[n_cols] */

@@ -12,9 +12,9 @@ static const struct arg_option convert_rows[] = {
      "Binary matrices take one bit whatever this says."},
     {"--head", "TYPE", ARG_WORD, ARG_BRIEF, 0, 0, "i8|i8x2|i6|i4|f16", "i8",
      "encoding of embedding and head",
-     "An embedding that is binary or ternary itself stays so, without loss. i8x2 is i8 in two planes "
-     "of four bits: the same text, and where the best token stands out, as with --temp 0, or many "
-     "records are decoded together, fewer bytes and less work."},
+     "An embedding that is binary or ternary itself stays so, without loss. i8x2 is i8 in two "
+     "planes of four bits: the same text, and where the best token stands out, as with --temp 0, "
+     "or many records are decoded together, fewer bytes and less work."},
     {"--act", "KIND", ARG_WORD, 0, 0, 0, "i8|i8g32|i8g128|f32|i4|sign", NULL,
      "activations that the weights meet [as the family was trained]", NULL},
     {"--ffn-act --act-fn", "NAME", ARG_WORD, 0, 0, 0, "relu2|silu", NULL,

@@ -32,8 +32,8 @@ struct forward {
 /* Sizes and pointers for options without zeros. */
 void forward_lay_out(struct forward *f, struct arena *a, const struct model *m, size_t n_threads,
                      const struct bitnet_session_options *o);
-/* Appends the tokens to their sequences; wanted logits, as head.wishes asks, and hidden states are left
- * in order. */
+/* Appends the tokens to their sequences; wanted logits, as head.wishes asks, and hidden states are
+ * left in order. */
 void forward_run(struct forward *f, const struct bitnet_input *in, size_t n_tok);
 
 #endif

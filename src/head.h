@@ -1,21 +1,23 @@
 /* head.h: from final hidden states to logits.
  *
- * The head is not part of the low-bit network, so its input keeps more precision: integer heads take
- * hidden = q1 * s1 + q2 * s2, int8 twice, where q2 quantizes what q1 left over; other heads take f32.
+ * The head is not part of the low-bit network, so its input keeps more precision: integer heads
+ * take hidden = q1 * s1 + q2 * s2, int8 twice, where q2 quantizes what q1 left over; other heads
+ * take f32.
  *
  * A draw depends on few rows. Where the best n are enough, an i8x2 head, value = 16 h + l - 128, is
- * searched: all rows are scored by their upper plane and the first term alone, 16 h - 120.5 times q1.
- * By Cauchy and Schwarz what is left out adds no more than
+ * searched: all rows are scored by their upper plane and the first term alone, 16 h - 120.5 times
+ * q1. By Cauchy and Schwarz what is left out adds no more than
  *
  *     |scale| * ( s1 ||q1|| * ||l - 7.5||  +  s2 ||q2|| * ||value|| )
  *
- * Of the n rows that score best the logits are then computed; a row whose bound lies below the least of
- * them is not among the best n, and its logit becomes -INFINITY. The others get theirs, bit for bit what
- * both planes and both terms give at once. At best little more than half the bytes are read.
+ * Of the n rows that score best the logits are then computed; a row whose bound lies below the
+ * least of them is not among the best n, and its logit becomes -INFINITY. The others get theirs,
+ * bit for bit what both planes and both terms give at once. At best little more than half the bytes
+ * are read.
  *
- * Where many rows remain, rows are scored by both planes and the first term: all bytes, half the work, a
- * bound some ten times closer; and where many remain even so, without bounds. A search that was not worth
- * it rests for a step, and ever longer when it is not worth it again. */
+ * Where many rows remain, rows are scored by both planes and the first term: all bytes, half the
+ * work, a bound some ten times closer; and where many remain even so, without bounds. A search that
+ * was not worth it rests for a step, and ever longer when it is not worth it again. */
 #ifndef BITNET_HEAD_H
 #define BITNET_HEAD_H
 
@@ -48,11 +50,12 @@ struct head {
     size_t n_most, stride;    /* rows of hidden states; floats from logits to logits */
     float *logits;            /* [2 * n_most][stride]: what comes out, and room */
     struct head_wish *wishes; /* [n_most], the caller's */
-    bool searched;            /* the last logits are those of a search: -INFINITY is a row left out */
+    bool searched;            /* the last time: -INFINITY is a row left out */
     /* i8x2 only: */
     float *upper;                   /* [n_most][stride]: upper bounds, in the room of logits */
     struct head_bound *bounds;      /* [n_most] */
-    float *best, *least;            /* [n_most][HEAD_MAX_BEST], the largest guesses; the n-th, [n_most] */
+    float *best;                    /* [n_most][HEAD_MAX_BEST]: the largest guesses */
+    float *least;                   /* [n_most]: the least logit that is wanted */
     struct head_search searches[2]; /* of the upper plane, of both */
 };
 

@@ -21,7 +21,8 @@ static bool map_pipe(struct map *m, int fd, const char *name, struct bitnet_erro
     do {
         if (n == n_room) {
             size_t n_more = n_room > 0 ? 2 * n_room : 256 * page;
-            void *more = mmap(NULL, n_more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            void *more = mmap(NULL, n_more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                              -1, 0);
             if (more == MAP_FAILED) {
                 fail(err, BITNET_FAILED, "%s: no memory for more than %zu bytes", name, n);
                 break;
@@ -53,8 +54,8 @@ static bool map_file(struct map *m, int fd, const char *name, struct bitnet_erro
     if (fstat(fd, &st) != 0)
         return fail(err, BITNET_FAILED, "%s: %s", name, strerror(errno));
     if (S_ISDIR(st.st_mode))
-        return fail(err, BITNET_BAD, "%s: is a folder, not a model file; a Hugging Face folder needs "
-                    "'bitnet convert %s -o model.bnp' first", name, name);
+        return fail(err, BITNET_BAD, "%s: is a folder, not a model file; a Hugging Face folder "
+                    "needs 'bitnet convert %s -o model.bnp' first", name, name);
     if (!S_ISREG(st.st_mode))
         return fail(err, BITNET_BAD, "%s: not a regular file, so it cannot be mapped", name);
     if (st.st_size == 0)
@@ -70,7 +71,7 @@ static bool map_file(struct map *m, int fd, const char *name, struct bitnet_erro
     return true;
 }
 
-/* Whoever reads standard input after this gets an error, not a part of the model or an early end. */
+/* Whoever reads standard input after this gets an error, no part of the model, no early end. */
 static int take_stdin(void)
 {
     int fd = dup(0), nothing = open("/dev/null", O_WRONLY);
@@ -200,8 +201,8 @@ bool output_open(struct output *o, const char *path, struct bitnet_error *err)
     struct stat st;
     *o = (struct output){.fd = -1};
     if (strcmp(path, "-") == 0)
-        return fail(err, BITNET_USAGE, "-: what replaces a file when it is whole cannot go to a pipe; "
-                    "name a file");
+        return fail(err, BITNET_USAGE, "-: what replaces a file when it is whole cannot go to a "
+                    "pipe; name a file");
     bool exists = stat(path, &st) == 0;
     if (exists && !S_ISREG(st.st_mode))
         return fail(err, BITNET_FAILED, "%s: is %s, and output replaces a file", path,

@@ -13,8 +13,8 @@ struct map {
     bool mapped; /* false: stays, as part of the binary or standard input */
 };
 
-/* Maps a regular file; "-" is standard input, which a pipe may be too and which nothing can be read from
- * afterwards. Missing or unreadable is BITNET_FAILED; empty or a folder is BITNET_BAD. */
+/* Maps a regular file; "-" is standard input, which a pipe may be too and which nothing can be read
+ * from afterwards. Missing or unreadable is BITNET_FAILED; empty or a folder is BITNET_BAD. */
 bool map_open(struct map *m, const char *path, struct bitnet_error *err);
 /* The model that the binary carries; false when it carries none. */
 bool map_embedded(struct map *m);

@@ -182,7 +182,8 @@ void project_multiply(struct projector *p, size_t n_tok, enum act_kind kind, uin
                       const struct product *out, size_t n_out)
 {
     size_t n_cols = out[0].linear->w.n_cols;
-    struct multiplying z = {p, project_activations(p, n_tok, n_cols, kind, group), out, n_out, 0, 0};
+    struct activations x = project_activations(p, n_tok, n_cols, kind, group);
+    struct multiplying z = {p, x, out, n_out, 0, 0};
     uint64_t n_bytes = 0;
     for (size_t i = 0; i < n_out; i++) {
         const struct matrix *w = &out[i].linear->w;

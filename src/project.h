@@ -37,8 +37,8 @@ bool project_check(const struct model *m, const struct kernels *k, enum bitnet_a
 /* out[i].y = out[i].linear * quantized(norm(x)) for tokens x[t * x_stride]; gain NULL: no norm. */
 void project(struct projector *p, const float *x, size_t x_stride, size_t n_tok, const float *gain,
              const struct product *out, size_t n_out);
-/* The step after quantizing, for a caller that has filled the buffers itself: what stands in them, and
- * its products with every matrix. */
+/* The step after quantizing, for a caller that has filled the buffers itself: what stands in them,
+ * and its products with every matrix. */
 struct activations project_activations(const struct projector *p, size_t n_tok, size_t n_cols,
                                        enum act_kind kind, uint32_t group);
 void project_multiply(struct projector *p, size_t n_tok, enum act_kind kind, uint32_t group,

@@ -76,7 +76,8 @@ bool sampler_open(struct bitnet_sampler **out, const struct bitnet_tokenizer *t,
     s->weights = calloc(n_vocab, sizeof *s->weights);
     s->counts = calloc(n_vocab, sizeof *s->counts);
     s->last = calloc(p->repeat_last_n + 1, sizeof *s->last);
-    if (!s->bias || !s->banned || !s->exact || !s->heap || !s->kept || !s->weights || !s->counts || !s->last) {
+    if (!s->bias || !s->banned || !s->exact || !s->heap || !s->kept || !s->weights || !s->counts ||
+        !s->last) {
         bitnet_sampler_close(s);
         return fail(err, BITNET_FAILED, "sampler: out of memory");
     }

@@ -1,6 +1,6 @@
-/* test_head.c: an i8x2 head against an i8 head of the same codes, on every tier: all logits, and the
- * best n of them for wishes of many kinds. Rows whose lower halves point along the input, or against it,
- * take the bounds to their limit. */
+/* test_head.c: an i8x2 head against an i8 head of the same codes, on every tier: all logits, and
+ * the best n of them for wishes of many kinds. Rows whose lower halves point along the input, or
+ * against it, take the bounds to their limit. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +95,9 @@ static const float *sorted_by;
 static int better(const void *a, const void *b)
 {
     size_t i = *(const size_t *)a, j = *(const size_t *)b;
-    return sorted_by[i] != sorted_by[j] ? (sorted_by[i] < sorted_by[j] ? 1 : -1) : (i > j) - (i < j);
+    if (sorted_by[i] != sorted_by[j])
+        return sorted_by[i] < sorted_by[j] ? 1 : -1;
+    return (i > j) - (i < j);
 }
 
 static bool has(const uint32_t *bits, size_t i)
@@ -145,9 +147,9 @@ static void check_wishes(void)
     CHECK(n_left_out > 0, "%s: every row was scored", kernels.tier);
 }
 
-/* Three rows far above the rest. WINNER lies along input 0, far above all. Of input 3, whose columns are
- * 1 or -1, LAST is scored as low as its bounds allow and FIRST as high: it is best by a little, though
- * its upper halves alone are nearly twice a bound below those of LAST. */
+/* Three rows far above the rest. WINNER lies along input 0, far above all. Of input 3, whose
+ * columns are 1 or -1, LAST is scored as low as its bounds allow and FIRST as high: it is best by a
+ * little, though its upper halves alone are nearly twice a bound below those of LAST. */
 enum { WINNER = 700, FIRST, LAST, N_STEPS = N_COLS - 19 };
 
 static void make_winners(void)
@@ -175,7 +177,8 @@ static void check_winners(void)
         size_t n_left_out = check_token(0);
         check_token(3);
         CHECK(plain.logits[3 * plain.stride + FIRST] > plain.logits[3 * plain.stride + LAST] &&
-                  (turn || n_left_out > N_ROWS * 9 / 10), "%s: %zu left out", kernels.tier, n_left_out);
+                  (turn || n_left_out > N_ROWS * 9 / 10),
+              "%s: %zu left out", kernels.tier, n_left_out);
     }
 }
 

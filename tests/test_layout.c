@@ -256,8 +256,8 @@ static void check_invalid(void)
         }
 }
 
-/* A row's norms, of its lower halves less 7.5 and of its values: above the true ones, by a float or two;
- * any other is refused. */
+/* A row's norms, of its lower halves less 7.5 and of its values: above the true ones, by a float or
+ * two; any other is refused. */
 static void check_norms(void)
 {
     enum { N = 300 };

@@ -13,7 +13,7 @@
 
 struct encode_options {
     int body; /* 0: the best that measured; ENC_T2, ENC_T1_6: for ternary matrices */
-    int head; /* ENC_I8, ENC_I8X2, ENC_F16, ENC_I6, ENC_I4: for tables that are not low-bit themselves */
+    int head; /* ENC_I8, ENC_I8X2, ENC_F16, ENC_I6 or ENC_I4: tables that are not low-bit */
 };
 
 struct plan {

@@ -1,0 +1,11 @@
+/* head_search.h: scores of an i8x2 head where the best rows are enough; see head.h. */
+#ifndef BITNET_HEAD_SEARCH_H
+#define BITNET_HEAD_SEARCH_H
+
+#include "src/head.h"
+
+/* Tokens [0, n_tok) of the quantized buffers, two terms each: h->logits[t] as h->wishes[t] asks.
+ * both: planes are read. Returns the share of the logits that were scored whole. */
+double head_search(struct head *h, size_t n_tok, bool both);
+
+#endif
