@@ -23,6 +23,7 @@
  * against 178 (261, 191), 24 tokens 233 against 220 (261, 252), 48 tokens 248 against 259 (269,
  * 291). int4 and int2 with their one table: 400 at any number of tokens. */
 #include "kernels/avx512_gemm.h"
+#include "kernels/avx512_rows.h"
 
 enum { TABLE_TOK = 8, SEGMENT_LINES = 4 };
 enum { DOTS_FROM = 33, DOTS_TOK = 192 }; /* tokens: the fewest, and the most at once */
@@ -242,7 +243,7 @@ static void binary_i8(const struct matmul *m)
     if (m->x->kind != ACT_I8 || m->x->n_tok < DOTS_FROM)
         by_tables(m, &r);
     else
-        gemm(m, &r, DOTS_TOK, spread, &r);
+        avx512_gemm(m, &r, DOTS_TOK, spread, &r);
 }
 
 void fill_avx512_binary(struct matrix_kernels *m)

@@ -19,6 +19,7 @@
  * codes of 3, which have no meaning, too.
  */
 #include "kernels/avx512_gemm.h"
+#include "kernels/avx512_rows.h"
 
 enum {
     FUSED_TOK = 32, /* up to here lines are unpacked into registers, for SLICE_TOK at a time; */
@@ -213,7 +214,7 @@ static void t2_i8(const struct matmul *m)
         return;
     }
     const struct runs r = runs_of(m);
-    gemm(m, &r, CHUNK_TOK, unpack_t2, NULL);
+    avx512_gemm(m, &r, CHUNK_TOK, unpack_t2, NULL);
 }
 
 static void t1_6_i8(const struct matmul *m)
@@ -224,7 +225,7 @@ static void t1_6_i8(const struct matmul *m)
     }
     const struct runs r = runs_of(m);
     const struct trit_tables tables = trit_tables();
-    gemm(m, &r, CHUNK_TOK, unpack_t1_6, &tables);
+    avx512_gemm(m, &r, CHUNK_TOK, unpack_t1_6, &tables);
 }
 
 void fill_avx512_ternary(struct matrix_kernels *m)

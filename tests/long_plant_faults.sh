@@ -56,7 +56,7 @@ fault 'int16 overflow, many tokens' avx2 t2_i8 $a2 's/TILE_STEPS = 64/TILE_STEPS
 fault 'missing tail of columns' avx2 t2_i8 $runs 's/\* r.cols + r.line_cols - 1)/* r.cols)/'
 fault 'missing tail of columns, 1.6 bits' avx512 t1_6_i8 $runs \
     's/\* r.cols + r.line_cols - 1)/* r.cols)/'
-fault 'missing tail of tokens' avx512 t2_i8 kernels/avx512_gemm.h \
+fault 'missing tail of tokens' avx512 t2_i8 kernels/avx512_gemm.c \
     's/^\( *\)case 5: gemm_tile.*/\1case 5: break;/'
 fault 'one line read too many' avx512 t2_i8 $a5 's/\*end = w0 + 64 \* n/*end = w0 + 64 * (n + 1)/'
 fault 'wrong fold of the fields' avx512 t2_i8 $a5 's/(unsigned)(2 \* a)/(unsigned)a/'
