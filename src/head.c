@@ -17,7 +17,6 @@ void head_lay_out(struct head *h, struct arena *a, struct projector *p, const st
                        .stride = layout_blocks(w->n_rows) * BLOCK_ROWS};
     h->logits = arena_take(a, 2 * n_most, h->stride * sizeof *h->logits);
     h->wishes = arena_take(a, n_most, sizeof *h->wishes);
-    h->upper = h->logits + n_most * h->stride;
     h->bounds = arena_take(a, n, sizeof *h->bounds);
     h->best = arena_take(a, n, HEAD_MAX_BEST * sizeof *h->best);
     h->least = arena_take(a, n, sizeof *h->least);

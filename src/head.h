@@ -52,7 +52,6 @@ struct head {
     struct head_wish *wishes; /* [n_most], the caller's */
     bool searched;            /* the last time: -INFINITY is a row left out */
     /* i8x2 only: */
-    float *upper;                   /* [n_most][stride]: upper bounds, in the room of logits */
     struct head_bound *bounds;      /* [n_most] */
     float *best;                    /* [n_most][HEAD_MAX_BEST]: the largest guesses */
     float *least;                   /* [n_most]: the least logit that is wanted */

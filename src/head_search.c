@@ -48,6 +48,12 @@ static bool take_blocks(struct search *z, size_t *begin, size_t *end)
     return *begin < n_blocks;
 }
 
+/* Token t's upper bounds, in the room behind the logits. */
+static float *uppers(const struct head *h, size_t t)
+{
+    return h->logits + (h->n_most + t) * h->stride;
+}
+
 /* Guesses at a block's logits and their upper bounds, from the rows' sums with the first term,
  * their scales and norms. Bounds hold for the floats that the exact sums become, which are off by
  * less than 1e-6 of their parts, or 1e-35 where these are denormal. */
@@ -99,8 +105,9 @@ static void bound_block(const struct search *z, size_t b, size_t t0, size_t n)
             isums[t][r] = isum[t];
     }
     for (size_t t = t0; t < t0 + n; t++) {
-        size_t to = t * h->stride + b * BLOCK_ROWS;
-        bound_logits(h->logits + to, h->upper + to, &h->bounds[t], isums[t - t0], scale, norms);
+        float *guess = h->logits + t * h->stride;
+        bound_logits(guess + b * BLOCK_ROWS, uppers(h, t) + b * BLOCK_ROWS, &h->bounds[t],
+                     isums[t - t0], scale, norms);
     }
 }
 
@@ -205,7 +212,7 @@ static void least_share(void *ctx, int worker, int n_workers)
 /* In this form a NaN is wanted, so that it is seen. */
 static bool is_wanted(const struct head *h, size_t t, size_t row)
 {
-    return !(h->upper[t * h->stride + row] < h->least[t]) || has_bit(h->wishes[t].exact, row);
+    return !(uppers(h, t)[row] < h->least[t]) || has_bit(h->wishes[t].exact, row);
 }
 
 /* The rows of blocks [begin, end) that token t wants; the logits of the others. */
