@@ -5,7 +5,7 @@
 #include "src/cmd_host.h"
 
 /* Where text comes from when no file is named: standard input counts when it is a file, a
- * pipe or a socket; a terminal or /dev/null does not. */
+ * pipe or a socket; a terminal or /dev/null does not, nor where the model comes from it. */
 bool prompt_stdin_has_text(const struct args *a);
 /* All of a file, "-" for standard input; the newline at its end is dropped. */
 bool prompt_read_file(const char *path, struct buffer *text, struct bitnet_error *err);

@@ -79,15 +79,15 @@ void head_run(struct head *h, const float *hidden, size_t hidden_stride, size_t 
     for (size_t t = 0; h->w->encoding == ENC_I8X2 && t < n_tok; t++)
         few = few || h->wishes[t].n_best > 0;
     for (size_t i = 0; i < 2; i++) {
-        struct head_search *way = &h->searches[i];
-        if (few && way->n_rests == 0) {
-            size_t longer = way->last_rest < MOST_RESTS ? 2 * way->last_rest + 1 : MOST_RESTS;
-            way->last_rest = head_search(h, n_tok, i == 1) > worth[i] ? longer : 0;
-            way->n_rests = way->last_rest;
+        struct head_rest *rest = &h->rests[i];
+        if (few && rest->n_left == 0) {
+            size_t longer = rest->n_first < MOST_RESTS ? 2 * rest->n_first + 1 : MOST_RESTS;
+            rest->n_first = head_search(h, n_tok, i == 1) > worth[i] ? longer : 0;
+            rest->n_left = rest->n_first;
             h->searched = true;
             return;
         }
-        way->n_rests -= way->n_rests > 0;
+        rest->n_left -= rest->n_left > 0;
     }
     score_all(h, n_tok);
 }

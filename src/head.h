@@ -40,8 +40,8 @@ struct head_bound {
 };
 
 /* Steps to go without a search that was not worth it, and how many these were at first. */
-struct head_search {
-    size_t n_rests, last_rest;
+struct head_rest {
+    size_t n_left, n_first;
 };
 
 struct head {
@@ -55,7 +55,7 @@ struct head {
     struct head_bound *bounds;      /* [n_most] */
     float *best;                    /* [n_most][HEAD_MAX_BEST]: the largest guesses */
     float *least;                   /* [n_most]: the least logit that is wanted */
-    struct head_search searches[2]; /* of the upper plane, of both */
+    struct head_rest rests[2];      /* from searching the upper plane, both */
 };
 
 void head_lay_out(struct head *h, struct arena *a, struct projector *p, const struct matrix *w,

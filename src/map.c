@@ -12,40 +12,47 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Room for twice the bytes of p, or the first; NULL: there is none, and p stays. */
+static uint8_t *more_room(uint8_t *p, size_t *n_room)
+{
+    enum { FIRST_BYTES = 1 << 20 };
+    size_t n = p ? 2 * *n_room : FIRST_BYTES;
+    void *more = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (more == MAP_FAILED)
+        return NULL;
+    if (p) {
+        memcpy(more, p, *n_room);
+        munmap(p, *n_room);
+    }
+    *n_room = n;
+    return more;
+}
+
 /* What comes through a pipe, in pages of its own. */
 static bool map_pipe(struct map *m, int fd, const char *name, struct bitnet_error *err)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), n_room = 0, n = 0;
-    uint8_t *p = NULL;
-    ssize_t got;
-    do {
-        if (n == n_room) {
-            size_t n_more = n_room > 0 ? 2 * n_room : 256 * page;
-            void *more = mmap(NULL, n_more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                              -1, 0);
-            if (more == MAP_FAILED) {
-                fail(err, BITNET_FAILED, "%s: no memory for more than %zu bytes", name, n);
-                break;
-            }
-            if (p)
-                memcpy(more, p, n);
-            if (p)
-                munmap(p, n_room);
-            p = more, n_room = n_more;
-        }
+    size_t n_room = 0, n = 0;
+    uint8_t *p = more_room(NULL, &n_room), *more = p;
+    ssize_t got = 1;
+    while (more && got > 0) {
         got = read(fd, p + n, n_room - n);
-        if (got < 0)
-            fail(err, BITNET_FAILED, "%s: %s", name, strerror(errno));
         n += got > 0 ? (size_t)got : 0;
-    } while (got > 0);
-    if (err->code == BITNET_OK && n == 0)
-        fail(err, BITNET_BAD, "%s: is empty", name);
-    size_t n_kept = err->code == BITNET_OK ? (n + page - 1) / page * page : 0;
-    if (n_room > n_kept)
-        munmap(p + n_kept, n_room - n_kept);
-    if (n_kept > 0)
+        if (n == n_room && (more = more_room(p, &n_room)) != NULL)
+            p = more;
+    }
+    if (more && got == 0 && n > 0) {
         *m = (struct map){p, n, true};
-    return n_kept > 0;
+        return true;
+    }
+    if (!more)
+        fail(err, BITNET_FAILED, "%s: no memory for more than %zu bytes", name, n);
+    else if (got < 0)
+        fail(err, BITNET_FAILED, "%s: %s", name, strerror(errno));
+    else
+        fail(err, BITNET_BAD, "%s: is empty", name);
+    if (p)
+        munmap(p, n_room);
+    return false;
 }
 
 static bool map_file(struct map *m, int fd, const char *name, struct bitnet_error *err)
@@ -88,9 +95,9 @@ static bool map_stdin(struct map *m, struct bitnet_error *err)
     struct stat st;
     if (!whole.bytes) {
         int fd = take_stdin();
-        if (fd < 0 || fstat(fd, &st) != 0)
+        if (fd < 0)
             return fail(err, BITNET_FAILED, "%s: %s", name, strerror(errno));
-        bool piped = S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode);
+        bool piped = fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
         bool ok = piped ? map_pipe(&whole, fd, name, err) : map_file(&whole, fd, name, err);
         close(fd);
         if (!ok)

@@ -84,6 +84,12 @@ bn verify -
 want 0 'verify -'
 bn tokenize -m - -p "$story"
 want 0 'tokenize -m -'
+mkdir ./- && bn -m - -p "$story" -n 8 --temp 0
+rmdir ./-
+same 'the model by stdin beside a folder of that name' "$out" "$work/eight"
+check 'nothing of it is kept' test ! -e "$work/cache"
+in=tests/data/bpe/tokenizer.json bn tokenize -m - -p a
+want 2 'a bare vocabulary by stdin'
 bn convert - -o "$work/again.bnp" -q
 same 'convert -' "$work/again.bnp" $model
 bn -m - --each-line

@@ -8,18 +8,9 @@
 #include "kernels/dispatch.h"
 #include "src/head.h"
 #include "tests/check.h"
+#include "tests/random.h"
 
 enum { N_ROWS = 1003, N_COLS = 277, N_TOK = 5, N_BLOCKS = (N_ROWS + 15) / 16 };
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t draw(uint64_t below)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state % below;
-}
 
 static struct kernels kernels;
 static struct pool *pool;
@@ -84,8 +75,8 @@ static bool both; /* planes in a search */
 
 static void run(struct head *h, size_t n_tok)
 {
-    h->searches[0].n_rests = both; /* search, however little the last search left out */
-    h->searches[1].n_rests = 0;
+    h->rests[0].n_left = both; /* search, however little the last search left out */
+    h->rests[1].n_left = 0;
     memset(h->logits, 0xff, 2 * N_TOK * h->stride * sizeof *h->logits);
     head_run(h, hidden[0], N_COLS, n_tok);
 }

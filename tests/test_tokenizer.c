@@ -10,20 +10,11 @@
 #include "src/json.h"
 #include "src/utf8.h"
 #include "tests/check.h"
+#include "tests/random.h"
 #include "tools/infile.h"
 #include "tools/vocab.h"
 
 #define DATA "tests/data/"
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint64_t draw(uint64_t below)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state % below;
-}
 
 /* The BPE vocabulary with another pre-tokenizer, as a section; kind as in cases.jsonl. */
 static bool pack_as(const char *kind, struct buffer *section, struct bitnet_error *err)

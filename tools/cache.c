@@ -357,7 +357,8 @@ bool cache_open(struct cached *c, const char *path, bool no_cache, bool quiet,
     if (!path)
         return true;
     bool ok;
-    if (!path_is_dir(path) && (is_bnp_file(path) || !path_is_file(path))) {
+    if (strcmp(path, "-") == 0 ||
+        (!path_is_dir(path) && (is_bnp_file(path) || !path_is_file(path)))) {
         c->path = strdup(path); /* what is not there is for the model's own complaint */
         ok = c->path || fail(err, BITNET_FAILED, "out of memory");
     } else if (no_cache) {

@@ -50,8 +50,8 @@ bool infile_open(struct infile *f, const char *path, struct bitnet_error *err)
         return false;
     }
     if (!S_ISREG(st.st_mode)) {
-        fail(err, BITNET_FAILED, "%s: is not a regular file, and is not read from front "
-             "to back: save it first", path);
+        fail(err, BITNET_FAILED, "%s: is not a regular file; a source is not read from front to "
+             "back, so save it to one first", path);
         infile_close(f);
         return false;
     }

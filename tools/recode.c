@@ -101,7 +101,7 @@ static void copy_meta(const struct bnp *in, struct bnp_writer *w)
 
 /* The lines of a matrix in the other encoding of its codes, then its scales as they are. */
 static bool write_codes(const char *path, const struct bnp_tensor *t, struct plan *p,
-                          struct bnp_writer *w, struct bitnet_error *err)
+                        struct bnp_writer *w, struct bitnet_error *err)
 {
     const struct matrix *m = &t->matrix;
     enum encoding from = (enum encoding)m->encoding;

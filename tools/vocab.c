@@ -274,6 +274,10 @@ static bool open_file(struct vocab_file *f, struct bitnet_error *err)
 bool vocab_open(struct vocab_file *f, const char *path, struct bitnet_error *err)
 {
     *f = (struct vocab_file){.vocab = {.bos = -1, .eos = -1, .unk = -1, .pad = -1}};
+    if (strcmp(path, "-") == 0) {
+        return fail(err, BITNET_USAGE, "-: only a .bnp vocabulary can come from standard input; "
+                    "the others have files beside them");
+    }
     if (path_is_dir(path)) {
         static const char *const names[] = {"tokenizer.json", "tokenizer.model"};
         for (size_t i = 0; i < 2; i++) {
