@@ -21,7 +21,6 @@
  * 128 * 127 = 16256 in a row, so four of them fit 16 bits, sixteen bits go to 32 then. */
 #include "kernels/avx2_rows.h"
 
-enum { PREFETCH = 4096 }; /* bytes ahead */
 enum { BATCH_TOK = 8, MAX_BLOCKS = 4, CUT_LINES = 16 };
 
 /* One token: its tables, or (bit planes) the patterns of its bits. */
@@ -127,7 +126,7 @@ INLINE void cut_nibbles(struct nibbles *to, const uint8_t *const p[MAX_BLOCKS], 
         for (int b = 0; b < MAX_BLOCKS; b++)
             if (b < nb) {
                 const uint8_t *from = p[b] + LINE_BYTES * i;
-                _mm_prefetch((const char *)from + PREFETCH, _MM_HINT_T0);
+                prefetch(from);
 #pragma GCC unroll 2
                 for (int h = 0; h < 2; h++) {
                     const __m256i w = _mm256_loadu_si256((const __m256i *)(from + 32 * h));
@@ -170,7 +169,7 @@ INLINE void look_up(struct byte_sums *sum, const struct nibbles *w,
                         even = _mm256_and_si256(both, nibble);
                         odd = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
                         if (h == 0)
-                            _mm_prefetch((const char *)from + PREFETCH, _MM_HINT_T0);
+                            prefetch(from);
                     }
                     if (wide) {
                         sum->low[b] = add8(sum->low[b], _mm256_shuffle_epi8(low0, even));
@@ -242,8 +241,10 @@ INLINE void table_tile(const struct tile *tile, const struct token *x, size_t se
         const size_t at = run_offset(&r, i);
         for (int b = 0; b < nb; b++) {
             p[b] = block[b] + at;
-            if (i % group_runs == 0)
+            if (i % group_runs == 0) {
                 run_d(d[b], &r, block[b], i);
+                prefetch_scales(&r, block[b], i);
+            }
         }
         for (size_t t = 0; t < nt; t++) {
             const __m256i start = _mm256_set1_epi32(x[t].start[i]);

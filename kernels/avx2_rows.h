@@ -115,6 +115,13 @@ INLINE void run_d(__m256 d[2], const struct runs *r, const uint8_t *block, size_
     }
 }
 
+/* A line of scales is not among those from which the lines of weights are prefetched. */
+INLINE void prefetch_scales(const struct runs *r, const uint8_t *block, size_t i)
+{
+    if (r->grouped)
+        prefetch(block + run_scales(r, i));
+}
+
 /* And of token t's activations over it. */
 INLINE __m256 run_a(const struct tile *tile, size_t i, size_t t)
 {

@@ -27,9 +27,6 @@
 
 enum { TABLE_TOK = 8, SEGMENT_LINES = 4 };
 enum { DOTS_FROM = 33, DOTS_TOK = 192 }; /* tokens: the fewest, and the most at once */
-/* Bytes ahead, prefetcht0. A second prefetch to L2, farther on, cost a fifth of the speed of xnor
- * in cache and won nothing from memory. */
-enum { PREFETCH = 4096 };
 
 /* One token as the tables' loop wants it. */
 struct token {
@@ -120,7 +117,7 @@ INLINE void look_up(__m512i isum[2][2], const uint8_t *const p[2], const struct 
     for (size_t i = 0; i < n; i++) {
         UNROLL for (int b = 0; b < 2; b++)
         {
-            _mm_prefetch((const char *)p[b] + LINE_BYTES * i + PREFETCH, _MM_HINT_T0);
+            prefetch(p[b] + LINE_BYTES * i);
             const __m512i w = _mm512_loadu_si512(p[b] + LINE_BYTES * i);
             even[b] = _mm512_and_si512(w, nibble);
             odd[b] = _mm512_and_si512(_mm512_srli_epi16(w, 4), nibble);
@@ -164,6 +161,8 @@ INLINE void table_tile(const struct tile tile[2], const struct token *x, const i
                                tile_lines(&tile[1]) + run_offset(r, i)};
         const __m512 d[2] = {run_d(&tile[0], i), run_d(&tile[1], i)};
         __m512i isum[2][2];
+        prefetch_scales(&tile[0], i);
+        prefetch_scales(&tile[1], i);
         UNROLL for (int t = 0; t < nt; t++)
         {
             isum[0][t] = isum[1][t] = _mm512_set1_epi32(x[t].start[i]);

@@ -17,7 +17,6 @@
 #include "kernels/avx512_rows.h"
 
 enum method { XNOR, AND_B1, AND_T2 };
-enum { PREFETCH = 4096 }; /* bytes ahead */
 enum { SIGN_TOK = 32, PLANE_TOK = 4 }; /* patterns of a panel: 64 bytes a column at most */
 
 struct token {
@@ -100,7 +99,7 @@ INLINE void count_lines(__m512i count[4][4], const uint8_t *const p[4], const st
 #pragma GCC unroll 4
         for (int s = 0; s < 4; s++)
             if (s < ns) {
-                _mm_prefetch((const char *)p[s] + LINE_BYTES * k + PREFETCH, _MM_HINT_T0);
+                prefetch(p[s] + LINE_BYTES * k);
                 w[s] = _mm512_loadu_si512(p[s] + LINE_BYTES * k);
             }
 #pragma GCC unroll 16
@@ -159,8 +158,10 @@ INLINE void count_tile(const struct tile *tile, const struct token *x, size_t n_
     for (int i = 0; i < 16; i++)
         total[i / 4][i % 4] = _mm512_setzero_ps();
     for (size_t run = 0; run < r->n; run++) {
-        for (int s = 0; s < ns; s++)
+        for (int s = 0; s < ns; s++) {
             p[s] = tile_lines(&tile[s]) + run_offset(r, run);
+            prefetch_scales(&tile[s], run);
+        }
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++)
             sum[i / 4][i % 4] = _mm512_setzero_si512();

@@ -69,6 +69,13 @@ INLINE __m512 run_d(const struct tile *tile, size_t i)
     return _mm512_set1_ps(1.0f);
 }
 
+/* A line of scales is not among those from which the lines of weights are prefetched. */
+INLINE void prefetch_scales(const struct tile *tile, size_t i)
+{
+    if (tile->r->grouped)
+        prefetch(tile_lines(tile) + run_scales(tile->r, i));
+}
+
 /* And of token t's activations over it. */
 INLINE __m512 run_a(const struct tile *tile, size_t i, size_t t)
 {
