@@ -98,7 +98,10 @@ static uint8_t *make_token(struct token *x, const struct matmul *m, const struct
     const int8_t *q = m->x->q + t * m->x->q_stride;
     uint8_t *table = at;
     int32_t *start = (int32_t *)(at + all_lines(r) * line_bytes);
+    uint8_t *end = at + (all_lines(r) * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
     *x = (struct token){at, start, act_scales(m->x, t)};
+    if (is_prepared(m, BATCH_TOK))
+        return end;
     for (size_t i = 0; i < r->n; i++) {
         __m256i lift = _mm256_setzero_si256();
         for (size_t n = run_lines(r, i); n > 0; n--, table += line_bytes, q += 32)
@@ -109,7 +112,7 @@ static uint8_t *make_token(struct token *x, const struct matmul *m, const struct
         sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
         start[i] = -(run_sum(r, m->x, t, i) + 2 * _mm_cvtsi128_si32(sum)); /* sum |q| */
     }
-    return at + (all_lines(r) * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
+    return end;
 }
 
 /* A few lines of up to four blocks, cut into nibbles, for all tokens of a batch. */
@@ -380,13 +383,16 @@ static uint8_t *make_plane_token(struct token *x, const struct matmul *m, const 
     const int8_t *q = m->x->q + t * m->x->q_stride;
     const size_t line_bytes = (size_t)n_planes * LINE_BYTES, n_lines = all_lines(r);
     int32_t *start = (int32_t *)(at + n_lines * line_bytes);
+    uint8_t *end = at + (n_lines * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
     *x = (struct token){at, start, act_scales(m->x, t)};
+    if (is_prepared(m, PLANE_TOK))
+        return end;
     for (size_t i = 0; i < n_lines; i++)
         make_patterns(at + i * line_bytes, q + i * r->line_cols, n_planes,
                       m->w->encoding == ENC_T2);
     for (size_t i = 0; i < r->n; i++)
         start[i] = -run_sum(r, m->x, t, i);
-    return at + (n_lines * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
+    return end;
 }
 
 /* The bits that n lines share with a pattern, counted in bytes; the patterns lie n_planes lines

@@ -32,6 +32,7 @@ enum { DOTS_FROM = 33, DOTS_TOK = 192 }; /* tokens: the fewest, and the most at 
 struct token {
     const uint8_t *tables; /* [n_lines][2 nibbles][low, high][64]; narrow: without high */
     const int32_t *start;  /* [runs] minus sum |q| */
+    const float *scale;    /* see act_scales */
 };
 
 /* Packs four vectors of 16 small dwords, one for each lane j, into bytes 16j+n. */
@@ -89,7 +90,10 @@ static uint8_t *make_token(struct token *x, const struct matmul *m, const struct
     const int8_t *q = m->x->q + t * m->x->q_stride;
     uint8_t *table = at;
     int32_t *start = (int32_t *)(at + all_lines(r) * line_bytes);
-    *x = (struct token){at, start};
+    uint8_t *end = at + (all_lines(r) * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
+    *x = (struct token){at, start, act_scales(m->x, t)};
+    if (is_prepared(m, TABLE_TOK))
+        return end;
     for (size_t i = 0; i < r->n; i++) {
         __m256i lift = _mm256_setzero_si256();
         for (size_t n = run_lines(r, i); n > 0; n--, table += line_bytes, q += 32)
@@ -100,7 +104,7 @@ static uint8_t *make_token(struct token *x, const struct matmul *m, const struct
         sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
         start[i] = -(run_sum(r, m->x, t, i) + 2 * _mm_cvtsi128_si32(sum)); /* sum |q| */
     }
-    return at + (all_lines(r) * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
+    return end;
 }
 
 /* Adds up to four lines of two blocks times nt tokens to isum[block][token]. */
@@ -153,30 +157,34 @@ INLINE void look_up(__m512i isum[2][2], const uint8_t *const p[2], const struct 
 INLINE void table_tile(const struct tile tile[2], const struct token *x, const int nt,
                        const bool wide)
 {
-    const struct runs *r = tile->r;
+    const struct runs r = *tile->r; /* a copy: no store of a vector can change it */
+    const size_t together = r.grouped ? (size_t)1 << r.group_log : r.n;
     __m512 total[2][2];
     UNROLL for (int j = 0; j < 4; j++) { total[j / 2][j % 2] = _mm512_setzero_ps(); }
-    for (size_t i = 0; i < r->n; i++) {
-        const uint8_t *p[2] = {tile_lines(&tile[0]) + run_offset(r, i),
-                               tile_lines(&tile[1]) + run_offset(r, i)};
+    for (size_t i = 0; i < r.n;) { /* a group of weights: its lines follow one another */
+        const uint8_t *p[2] = {tile_lines(&tile[0]) + run_offset(&r, i),
+                               tile_lines(&tile[1]) + run_offset(&r, i)};
         const __m512 d[2] = {run_d(&tile[0], i), run_d(&tile[1], i)};
-        __m512i isum[2][2];
         prefetch_scales(&tile[0], i);
         prefetch_scales(&tile[1], i);
-        UNROLL for (int t = 0; t < nt; t++)
-        {
-            isum[0][t] = isum[1][t] = _mm512_set1_epi32(x[t].start[i]);
-        }
-        size_t line = i * r->n_lines, end = line + run_lines(r, i);
-        for (size_t n; line < end; line += n) {
-            n = end - line < SEGMENT_LINES ? end - line : SEGMENT_LINES;
-            look_up(isum, p, x, line, n, nt, wide);
-            p[0] += n * LINE_BYTES, p[1] += n * LINE_BYTES;
-        }
-        UNROLL for (int j = 0; j < 2 * nt; j++)
-        {
-            const int b = j / nt, t = j % nt;
-            total[b][t] = end_run(total[b][t], isum[b][t], d[b], run_a(tile, i, (size_t)t));
+        for (size_t end = r.n - i < together ? r.n : i + together; i < end; i++) {
+            __m512i isum[2][2];
+            UNROLL for (int t = 0; t < nt; t++)
+            {
+                isum[0][t] = isum[1][t] = _mm512_set1_epi32(x[t].start[i]);
+            }
+            size_t line = i * r.n_lines, last = line + run_lines(&r, i);
+            for (size_t n; line < last; line += n) {
+                n = last - line < SEGMENT_LINES ? last - line : SEGMENT_LINES;
+                look_up(isum, p, x, line, n, nt, wide);
+                p[0] += n * LINE_BYTES, p[1] += n * LINE_BYTES;
+            }
+            UNROLL for (int j = 0; j < 2 * nt; j++)
+            {
+                const int b = j / nt, t = j % nt;
+                const __m512 a = _mm512_set1_ps(x[t].scale[i >> r.act_log]);
+                total[b][t] = end_run(total[b][t], isum[b][t], d[b], a);
+            }
         }
     }
     store_tile(&tile[0], total[0]);

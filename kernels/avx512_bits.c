@@ -72,7 +72,10 @@ static uint8_t *make_token(struct token *x, const struct matmul *m, const struct
     const int8_t *q = m->x->q + t * m->x->q_stride;
     const size_t line_bytes = (size_t)np * pattern_bytes(method), n_lines = all_lines(r);
     int32_t *start = (int32_t *)(at + n_lines * line_bytes);
+    uint8_t *end = at + (n_lines * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
     *x = (struct token){at, start};
+    if (is_prepared(m, method == XNOR ? SIGN_TOK : PLANE_TOK))
+        return end;
     for (size_t i = 0; i < n_lines; i++)
         if (method == AND_T2)
             make_patterns_t2(at + i * line_bytes, q + 16 * i, np);
@@ -83,7 +86,7 @@ static uint8_t *make_token(struct token *x, const struct matmul *m, const struct
         start[i] = method == XNOR ? (int32_t)(left < r->cols ? left : r->cols)
                                   : -run_sum(r, m->x, t, i);
     }
-    return at + (n_lines * line_bytes + r->n * sizeof *start + 63) / 64 * 64;
+    return end;
 }
 
 /* Counts n lines of ns blocks against planes p0 .. p0+np-1 of n_planes of nt tokens, nt * np <= 4.

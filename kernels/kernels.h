@@ -65,6 +65,9 @@ struct matmul {
     const struct activations *x;
     size_t block_begin, block_end;
     void *scratch; /* matmul_scratch_bytes(n_cols), per thread */
+    /* scratch is as the call before left it, and that call differed in blocks, in y and in a matrix
+     * of the same encoding and group alone: what it made of x need not be made again */
+    bool prepared;
 };
 typedef void matmul_fn(const struct matmul *m);
 static inline size_t matmul_scratch_bytes(size_t n_cols)

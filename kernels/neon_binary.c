@@ -92,6 +92,8 @@ static uint8_t *make_table_token(struct token *x, const struct matmul *m, const 
     const int8_t *q = m->x->q + t * m->x->q_stride;
     int32_t *start;
     uint8_t *end = place_token(x, r, at, all_lines(r) * line_bytes, &start);
+    if (is_prepared(m, BATCH_TOK))
+        return end;
     for (size_t i = 0; i < r->n; i++) {
         int32_t negatives = 0;
         for (size_t n = run_lines(r, i); n > 0; n--, at += line_bytes, q += 32)
@@ -305,6 +307,8 @@ static uint8_t *make_plane_token(struct token *x, const struct matmul *m, const 
     const int8_t *q = m->x->q + t * m->x->q_stride;
     int32_t *start;
     uint8_t *end = place_token(x, r, at, n_lines * line_bytes, &start);
+    if (is_prepared(m, PLANE_TOK))
+        return end;
     for (size_t i = 0; i < n_lines; i++)
         make_patterns(at + i * line_bytes, q + i * r->line_cols, n_planes, sign,
                       m->w->encoding == ENC_T2);

@@ -80,6 +80,12 @@ static inline size_t run_scales(const struct runs *r, size_t i)
     return g / 2 * r->chunk_bytes + g % 2 * (2 * BLOCK_ROWS);
 }
 
+/* Does scratch hold what would be made of the tokens, which is made for up to `batch` at a time? */
+static inline bool is_prepared(const struct matmul *m, size_t batch)
+{
+    return m->prepared && m->x->n_tok <= batch;
+}
+
 /* The sum of token t's activations in run i; those of the padding are 0. */
 static inline int32_t run_sum(const struct runs *r, const struct activations *x, size_t t,
                               size_t i)

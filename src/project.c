@@ -142,7 +142,9 @@ static bool take_blocks(struct multiplying *z, size_t n_workers, size_t *begin, 
     return true;
 }
 
-static void multiply_blocks(const struct multiplying *z, size_t worker, size_t begin, size_t end)
+/* *last: the matrix that this worker multiplied before, NULL at first. */
+static void multiply_blocks(const struct multiplying *z, size_t worker, size_t begin, size_t end,
+                            const struct matrix **last)
 {
     struct projector *p = z->p;
     size_t first = 0;
@@ -154,8 +156,11 @@ static void multiply_blocks(const struct multiplying *z, size_t worker, size_t b
         to = to < n_blocks ? to : n_blocks;
         if (from < to) {
             struct matmul job = {z->out[i].y, z->out[i].y_stride, m, &z->x, from, to,
-                                 p->scratch + worker * matmul_scratch_bytes(p->max_cols)};
+                                 p->scratch + worker * matmul_scratch_bytes(p->max_cols),
+                                 *last && (*last)->encoding == m->encoding &&
+                                     (*last)->group == m->group};
             kernels_matmul(p->kernels, m, z->x.kind)(&job);
+            *last = m;
         }
         first += n_blocks;
     }
@@ -164,9 +169,10 @@ static void multiply_blocks(const struct multiplying *z, size_t worker, size_t b
 static void multiply_share(void *ctx, int worker, int n_workers)
 {
     struct multiplying *z = ctx;
+    const struct matrix *last = NULL;
     size_t begin, end;
     while (take_blocks(z, (size_t)n_workers, &begin, &end))
-        multiply_blocks(z, (size_t)worker, begin, end);
+        multiply_blocks(z, (size_t)worker, begin, end, &last);
 }
 
 struct activations project_activations(const struct projector *p, size_t n_tok, size_t n_cols,
