@@ -127,15 +127,21 @@ static void attend(const struct each_token *e, size_t t, size_t head, float *sco
     }
 }
 
-/* Workers take (token, head) pairs in turn: in a long prompt later tokens see more positions. */
+/* Workers take (token, head) pairs in turn: in a long prompt later tokens see more positions. The
+ * heads that share keys and values go to one worker, which reads them from memory once, unless that
+ * leaves workers with nothing to do. */
 static void attend_share(void *ctx, int worker, int n_workers)
 {
     const struct each_token *e = ctx;
     struct forward *f = e->f;
-    size_t n_heads = f->model->shape.n_heads;
+    const struct bitnet_shape *s = &f->model->shape;
+    size_t n = e->n_tok * s->n_heads, together = s->n_heads / s->n_kv_heads;
     float *scores = f->scores + (size_t)worker * row_stride(f->kv.n_ctx);
-    for (size_t i = (size_t)worker; i < e->n_tok * n_heads; i += (size_t)n_workers)
-        attend(e, i / n_heads, i % n_heads, scores);
+    if (n / together < 4 * (size_t)n_workers)
+        together = 1;
+    for (size_t i = (size_t)worker * together; i < n; i += (size_t)n_workers * together)
+        for (size_t j = i; j < i + together; j++)
+            attend(e, j / s->n_heads, j % s->n_heads, scores);
 }
 
 /* What attend_share reads of the cache, all heads together. */
