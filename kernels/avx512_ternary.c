@@ -23,7 +23,7 @@
 
 enum {
     FUSED_TOK = 32, /* up to here lines are unpacked into registers, for SLICE_TOK at a time; */
-    SLICE_TOK = 6,  /* above, into bytes, which costs as much as multiplying by 14 tokens */
+    SLICE_TOK = 4,  /* above, into bytes, which costs as much as multiplying by 14 tokens */
     CHUNK_TOK = 512, /* tokens whose sums of activations are kept */
 };
 
@@ -108,7 +108,7 @@ INLINE void lines_pair(__m512i acc[SLICE_TOK][2][4], const uint8_t *w0, const ui
 INLINE void fused_tile(const struct tile tile[2], const int32_t *start,
                        const struct trit_tables *tables, const bool trits, const int nt)
 {
-    const int n_acc = nt <= 2 ? 4 : nt <= 4 ? 2 : 1;
+    const int n_acc = nt <= 2 ? 4 : 2;
     const struct runs *r = tile->r;
     const struct activations *x = tile->m->x;
     const int8_t *q = x->q + tile->t0 * x->q_stride;
@@ -154,9 +154,7 @@ INLINE void fused_slice(const struct tile tile[2], const int32_t *start,
     case 1: fused_tile(tile, start, tables, trits, 1); break;
     case 2: fused_tile(tile, start, tables, trits, 2); break;
     case 3: fused_tile(tile, start, tables, trits, 3); break;
-    case 4: fused_tile(tile, start, tables, trits, 4); break;
-    case 5: fused_tile(tile, start, tables, trits, 5); break;
-    default: fused_tile(tile, start, tables, trits, 6); break;
+    default: fused_tile(tile, start, tables, trits, 4); break;
     }
 }
 
