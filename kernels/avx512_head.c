@@ -7,7 +7,8 @@
  *
  * A tile is nb blocks times nt tokens, both constants. For few tokens two streams of blocks, one
  * from each half of the range, keep the memory busy; for many, four blocks stay in L2 while the
- * tokens pass by in sixes. Where blocks run out a tile repeats the last one, with the same bits.
+ * tokens pass by in sixes. Meanwhile the next blocks are fetched: 16 % faster with 16 tokens, 11 %
+ * with 32. Where blocks run out a tile repeats the last one, with the same bits.
  *
  * Floats are the yardstick, and one way serves all encodings: some lines are turned into floats,
  * which stay in L1 while each token meets them.
@@ -21,17 +22,17 @@ enum {
     FLOAT_COLS = 128,
 };
 
-/* n lines. Each chain of vpdpbusd waits five cycles on itself, so tiles of few accumulators
- * alternate between two sets. */
+/* n lines; far: see prefetch_far. Each chain of vpdpbusd waits five cycles on itself, so tiles of
+ * few accumulators alternate between two sets. */
 INLINE void i8_lines(__m512i acc[4][8][2], const uint8_t *w[4], const int8_t *q, size_t q_stride,
-                     size_t n, const int nb, const int nt, const int n_sets)
+                     size_t n, size_t far, const int nb, const int nt, const int n_sets)
 {
     size_t i = 0;
     for (; n_sets == 2 && i + 1 < n; i += 2) {
         UNROLL for (int b = 0; b < nb; b++)
         {
-            prefetch(w[b] + 64 * i);
-            prefetch(w[b] + 64 * i + 64);
+            prefetch_far(w[b] + 64 * i, far);
+            prefetch_far(w[b] + 64 * i + 64, far);
             __m512i line0 = _mm512_loadu_si512(w[b] + 64 * i);
             __m512i line1 = _mm512_loadu_si512(w[b] + 64 * i + 64);
             UNROLL for (int t = 0; t < nt; t++)
@@ -46,7 +47,7 @@ INLINE void i8_lines(__m512i acc[4][8][2], const uint8_t *w[4], const int8_t *q,
         __m512i line[4];
         UNROLL for (int b = 0; b < nb; b++)
         {
-            prefetch(w[b] + 64 * i);
+            prefetch_far(w[b] + 64 * i, far);
             line[b] = _mm512_loadu_si512(w[b] + 64 * i);
         }
         UNROLL for (int t = 0; t < nt; t++)
@@ -65,6 +66,8 @@ INLINE void i8_tile(const struct tile *tile, const int32_t *start, const int nb,
     const int n_sets = nb * nt <= 8 ? 2 : 1;
     const struct runs *r = tile->r;
     const struct activations *x = tile->m->x;
+    const size_t behind = (nb == 2 ? 1 : TILE_BLOCKS) * r->block_bytes;
+    const size_t far = tile->t0 == 0 ? FAR : behind;
     __m512 total[4][8];
     for (int j = 0; j < nb * nt; j++) { total[j / nt][j % nt] = _mm512_setzero_ps(); }
     for (size_t i = 0; i < r->n; i++) {
@@ -81,7 +84,7 @@ INLINE void i8_tile(const struct tile *tile, const int32_t *start, const int nb,
                 acc[b][t][1] = _mm512_setzero_si512();
             }
         }
-        i8_lines(acc, w, q, x->q_stride, run_lines(r, i), nb, nt, n_sets);
+        i8_lines(acc, w, q, x->q_stride, run_lines(r, i), far, nb, nt, n_sets);
         __m512i sum[4][8];
         UNROLL for (int b = 0; b < nb; b++)
         {
@@ -222,14 +225,17 @@ static void i8_i8(const struct matmul *m)
 {
     const struct runs r = runs_of(m);
     int32_t *start = m->scratch;
-    if (m->x->n_tok <= PAIR_TOK) {
-        runs_start(start, &r, m->x, 0, m->x->n_tok);
+    if (m->x->n_tok <= 2 * PAIR_TOK) {
+        const size_t n_tok = m->x->n_tok, most = n_tok <= PAIR_TOK ? n_tok : (n_tok + 1) / 2;
+        runs_start(start, &r, m->x, 0, n_tok);
         for (size_t i = 0; i < n_pairs(m); i++) {
             size_t block[2];
             pair_at(block, m, i);
-            const struct tile tile[2] = {{m, &r, block[0], 0, m->x->n_tok},
-                                         {m, &r, block[1], 0, m->x->n_tok}};
-            i8_pair(tile, start);
+            for (size_t t = 0, nt; t < n_tok; t += nt) {
+                nt = n_tok - t < most ? n_tok - t : most;
+                const struct tile tile[2] = {{m, &r, block[0], t, nt}, {m, &r, block[1], t, nt}};
+                i8_pair(tile, start + t * r.n);
+            }
         }
         return;
     }
