@@ -71,87 +71,88 @@ INLINE __m128 dot_4(const float *q, const void *k, size_t at, size_t pos_stride,
     return _mm_add_ps(_mm_add_ps(sum[0], sum[2]), _mm_add_ps(sum[1], sum[3]));
 }
 
-static void qk_f16(float *scores, const float *q, const uint16_t *k, size_t pos_stride,
-                   size_t n_pos, size_t head_dim, float scale)
+static void qk_f16(const struct attend *a)
 {
-    size_t p = 0;
-    for (; p + 4 <= n_pos && head_dim % 32 == 0; p += 4) {
-        __m128 dots = dot_4(q, k, p * pos_stride, pos_stride, head_dim, true);
-        _mm_storeu_ps(scores + p, _mm_mul_ps(dots, _mm_set1_ps(scale)));
-    }
-    for (; p < n_pos; p++) {
-        scores[p] = dot_1(q, k, p * pos_stride, head_dim, true) * scale;
+    for (size_t r = 0; r < a->n_rows; r++) {
+        const float *q = a->q + r * a->head_dim;
+        float *scores = a->scores + r * a->score_stride;
+        size_t p = 0;
+        for (; p + 4 <= a->n_pos && a->head_dim % 32 == 0; p += 4) {
+            __m128 dots = dot_4(q, a->kv, p * a->pos_stride, a->pos_stride, a->head_dim, true);
+            _mm_storeu_ps(scores + p, _mm_mul_ps(dots, _mm_set1_ps(a->scale)));
+        }
+        for (; p < a->n_pos; p++) {
+            scores[p] = dot_1(q, a->kv, p * a->pos_stride, a->head_dim, true) * a->scale;
+        }
     }
 }
 
-static void qk_i8(float *scores, const float *q, const int8_t *k, const float *k_scale,
-                  size_t pos_stride, size_t scale_stride, size_t n_pos, size_t head_dim,
-                  float scale)
+static void qk_i8(const struct attend *a)
 {
-    size_t p = 0;
-    for (; p + 4 <= n_pos && head_dim % 32 == 0; p += 4) {
-        const float *s = k_scale + p * scale_stride;
-        __m128 scales = _mm_setr_ps(s[0], s[scale_stride], s[2 * scale_stride],
-                                    s[3 * scale_stride]);
-        __m128 dots = dot_4(q, k, p * pos_stride, pos_stride, head_dim, false);
-        dots = _mm_mul_ps(dots, _mm_mul_ps(scales, _mm_set1_ps(scale)));
-        _mm_storeu_ps(scores + p, dots);
-    }
-    for (; p < n_pos; p++) {
-        float dot = dot_1(q, k, p * pos_stride, head_dim, false);
-        scores[p] = dot * (k_scale[p * scale_stride] * scale);
+    for (size_t r = 0; r < a->n_rows; r++) {
+        const float *q = a->q + r * a->head_dim;
+        float *scores = a->scores + r * a->score_stride;
+        size_t p = 0, step = a->scale_stride;
+        for (; p + 4 <= a->n_pos && a->head_dim % 32 == 0; p += 4) {
+            const float *s = a->kv_scale + p * step;
+            __m128 scales = _mm_setr_ps(s[0], s[step], s[2 * step], s[3 * step]);
+            __m128 dots = dot_4(q, a->kv, p * a->pos_stride, a->pos_stride, a->head_dim, false);
+            dots = _mm_mul_ps(dots, _mm_mul_ps(scales, _mm_set1_ps(a->scale)));
+            _mm_storeu_ps(scores + p, dots);
+        }
+        for (; p < a->n_pos; p++) {
+            float dot = dot_1(q, a->kv, p * a->pos_stride, a->head_dim, false);
+            scores[p] = dot * (a->kv_scale[p * step] * a->scale);
+        }
     }
 }
 
-/* nv registers of the output, columns d on, over all positions. */
-INLINE void weighted_sum(float *out, const float *p_weight, const void *v, const float *v_scale,
-                         size_t pos_stride, size_t scale_stride, size_t n_pos, size_t d,
-                         const int nv, const bool f16)
+/* The weight of position p for row r. */
+INLINE float weight(const struct attend *a, size_t r, size_t p, const bool f16)
 {
+    float w = a->scores[r * a->score_stride + p];
+    return f16 ? w : w * a->kv_scale[p * a->scale_stride];
+}
+
+/* nv registers of row r of the output, columns d on, over the positions. */
+INLINE void weighted_sum(const struct attend *a, size_t r, size_t d, const int nv, const bool f16)
+{
+    float *out = a->out + r * a->head_dim + d;
     __m256 acc[8];
-    UNROLL for (int i = 0; i < nv; i++) { acc[i] = _mm256_setzero_ps(); }
-    for (size_t p = 0; p < n_pos; p++) {
-        __m256 w = _mm256_set1_ps(f16 ? p_weight[p] : p_weight[p] * v_scale[p * scale_stride]);
+    UNROLL for (int i = 0; i < nv; i++) { acc[i] = _mm256_loadu_ps(out + 8 * i); }
+    for (size_t p = 0; p < a->n_pos; p++) {
+        __m256 w = _mm256_set1_ps(weight(a, r, p, f16));
         UNROLL for (int i = 0; i < nv; i++)
         {
-            __m256 x = load_8(v, p * pos_stride + d + 8 * (size_t)i, f16);
+            __m256 x = load_8(a->kv, p * a->pos_stride + d + 8 * (size_t)i, f16);
             acc[i] = _mm256_add_ps(acc[i], _mm256_mul_ps(w, x));
         }
     }
-    UNROLL for (int i = 0; i < nv; i++) { _mm256_storeu_ps(out + d + 8 * i, acc[i]); }
+    UNROLL for (int i = 0; i < nv; i++) { _mm256_storeu_ps(out + 8 * i, acc[i]); }
 }
 
-INLINE void av(float *out, const float *p_weight, const void *v, const float *v_scale,
-               size_t pos_stride, size_t scale_stride, size_t n_pos, size_t head_dim,
-               const bool f16)
+INLINE void av_row(const struct attend *a, size_t r, const bool f16)
 {
     size_t d = 0;
-    for (; d + 64 <= head_dim; d += 64) {
-        weighted_sum(out, p_weight, v, v_scale, pos_stride, scale_stride, n_pos, d, 8, f16);
-    }
-    for (; d + 8 <= head_dim; d += 8) {
-        weighted_sum(out, p_weight, v, v_scale, pos_stride, scale_stride, n_pos, d, 1, f16);
-    }
-    for (; d < head_dim; d++) {
-        float sum = 0.0f;
-        for (size_t p = 0; p < n_pos; p++) {
-            float w = f16 ? p_weight[p] : p_weight[p] * v_scale[p * scale_stride];
-            sum += w * load_1(v, p * pos_stride + d, f16);
+    for (; d + 64 <= a->head_dim; d += 64) { weighted_sum(a, r, d, 8, f16); }
+    for (; d + 8 <= a->head_dim; d += 8) { weighted_sum(a, r, d, 1, f16); }
+    for (; d < a->head_dim; d++) {
+        float sum = a->out[r * a->head_dim + d];
+        for (size_t p = 0; p < a->n_pos; p++) {
+            sum += weight(a, r, p, f16) * load_1(a->kv, p * a->pos_stride + d, f16);
         }
-        out[d] = sum;
+        a->out[r * a->head_dim + d] = sum;
     }
 }
 
-static void av_f16(float *out, const float *p_weight, const uint16_t *v, size_t pos_stride,
-                   size_t n_pos, size_t head_dim)
+static void av_f16(const struct attend *a)
 {
-    av(out, p_weight, v, NULL, pos_stride, 0, n_pos, head_dim, true);
+    for (size_t r = 0; r < a->n_rows; r++) { av_row(a, r, true); }
 }
 
-static void av_i8(float *out, const float *p_weight, const int8_t *v, const float *v_scale,
-                  size_t pos_stride, size_t scale_stride, size_t n_pos, size_t head_dim)
+static void av_i8(const struct attend *a)
 {
-    av(out, p_weight, v, v_scale, pos_stride, scale_stride, n_pos, head_dim, false);
+    for (size_t r = 0; r < a->n_rows; r++) { av_row(a, r, false); }
 }
 
 static float max_of(const float *x, size_t n)

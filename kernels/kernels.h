@@ -94,22 +94,25 @@ struct matrix_kernels {
     matmul_fn *i8x2_f32; /* scalar in every tier: it serves comparison alone */
 };
 
-/* One head's share of attention. Keys and values of one sequence and one kv head lie pos_stride
- * elements apart. i8: value = (float)k * k_scale[pos * scale_stride]. */
+/* Attention of some heads that share one kv head, over positions that follow one another. */
+struct attend {
+    const float *q;        /* [n_rows][head_dim]; qk alone reads it */
+    float *out;            /* [n_rows][head_dim]; av alone, and adds to it */
+    float *scores;         /* [n_rows][score_stride], n_pos of each: qk writes, av reads them */
+    const void *kv;        /* uint16_t halves or int8_t; keys or values pos_stride elements apart */
+    const float *kv_scale; /* i8: value = (float)kv * kv_scale[pos * scale_stride] */
+    size_t n_rows, score_stride, pos_stride, scale_stride, n_pos, head_dim;
+    float scale;
+};
+typedef void attend_fn(const struct attend *a);
+
 struct attention_kernels {
     /* scores[p] = dot(q, k[p]) * scale, 32 lanes over head_dim (i8: dot(q, (float)k[p]) *
      * (k_scale * scale)) */
-    void (*qk_f16)(float *scores, const float *q, const uint16_t *k, size_t pos_stride,
-                   size_t n_pos, size_t head_dim, float scale);
-    void (*qk_i8)(float *scores, const float *q, const int8_t *k, const float *k_scale,
-                  size_t pos_stride, size_t scale_stride, size_t n_pos, size_t head_dim,
-                  float scale);
-    /* out[d] = sum over p ascending of p_weight[p] * v[p][d], from 0, multiply then add
-     * (i8: (p_weight[p] * v_scale) * (float)v) */
-    void (*av_f16)(float *out, const float *p_weight, const uint16_t *v, size_t pos_stride,
-                   size_t n_pos, size_t head_dim);
-    void (*av_i8)(float *out, const float *p_weight, const int8_t *v, const float *v_scale,
-                  size_t pos_stride, size_t scale_stride, size_t n_pos, size_t head_dim);
+    attend_fn *qk_f16, *qk_i8;
+    /* out[d] = out[d] + scores[p] * v[p][d] for p ascending, multiply then add
+     * (i8: (scores[p] * v_scale) * (float)v) */
+    attend_fn *av_f16, *av_i8;
     /* x = exp(x - max) / sum: lanes for the sum, one division 1/sum, then multiply */
     void (*softmax)(float *x, size_t n);
 };

@@ -57,79 +57,85 @@ INLINE float dot(const float *q, const void *k, size_t at, size_t head_dim, cons
     return fold_lanes(lane);
 }
 
-static void qk_f16(float *scores, const float *q, const uint16_t *k, size_t pos_stride,
-                   size_t n_pos, size_t head_dim, float scale)
+static void qk_f16(const struct attend *a)
 {
-    for (size_t p = 0; p < n_pos; p++) {
-        scores[p] = dot(q, k, p * pos_stride, head_dim, true) * scale;
+    for (size_t r = 0; r < a->n_rows; r++) {
+        const float *q = a->q + r * a->head_dim;
+        for (size_t p = 0; p < a->n_pos; p++) {
+            float sum = dot(q, a->kv, p * a->pos_stride, a->head_dim, true);
+            a->scores[r * a->score_stride + p] = sum * a->scale;
+        }
     }
 }
 
-static void qk_i8(float *scores, const float *q, const int8_t *k, const float *k_scale,
-                  size_t pos_stride, size_t scale_stride, size_t n_pos, size_t head_dim,
-                  float scale)
+static void qk_i8(const struct attend *a)
 {
-    for (size_t p = 0; p < n_pos; p++) {
-        float sum = dot(q, k, p * pos_stride, head_dim, false);
-        scores[p] = sum * (k_scale[p * scale_stride] * scale);
+    for (size_t r = 0; r < a->n_rows; r++) {
+        const float *q = a->q + r * a->head_dim;
+        for (size_t p = 0; p < a->n_pos; p++) {
+            float sum = dot(q, a->kv, p * a->pos_stride, a->head_dim, false);
+            float scale = a->kv_scale[p * a->scale_stride] * a->scale;
+            a->scores[r * a->score_stride + p] = sum * scale;
+        }
     }
 }
 
-/* nv pairs of registers of the output, columns d on, over all positions. */
-INLINE void weighted_sum(float *out, const float *p_weight, const void *v, const float *v_scale,
-                         size_t pos_stride, size_t scale_stride, size_t n_pos, size_t d,
-                         const int nv, const bool f16)
+/* The weight of position p for row r. */
+INLINE float weight(const struct attend *a, size_t r, size_t p, const bool f16)
 {
+    float w = a->scores[r * a->score_stride + p];
+    return f16 ? w : w * a->kv_scale[p * a->scale_stride];
+}
+
+/* nv pairs of registers of row r of the output, columns d on, over the positions. */
+INLINE void weighted_sum(const struct attend *a, size_t r, size_t d, const int nv, const bool f16)
+{
+    float *out = a->out + r * a->head_dim + d;
     float32x4_t acc[8][2];
-    UNROLL for (int i = 0; i < nv; i++) { acc[i][0] = acc[i][1] = vdupq_n_f32(0.0f); }
-    for (size_t p = 0; p < n_pos; p++) {
-        float32x4_t w = vdupq_n_f32(f16 ? p_weight[p] : p_weight[p] * v_scale[p * scale_stride]);
+    UNROLL for (int i = 0; i < nv; i++)
+    {
+        acc[i][0] = vld1q_f32(out + 8 * i);
+        acc[i][1] = vld1q_f32(out + 8 * i + 4);
+    }
+    for (size_t p = 0; p < a->n_pos; p++) {
+        float32x4_t w = vdupq_n_f32(weight(a, r, p, f16));
         UNROLL for (int i = 0; i < nv; i++)
         {
             float32x4_t x[2];
-            load_8(x, v, p * pos_stride + d + 8 * (size_t)i, f16);
+            load_8(x, a->kv, p * a->pos_stride + d + 8 * (size_t)i, f16);
             acc[i][0] = vaddq_f32(acc[i][0], vmulq_f32(w, x[0]));
             acc[i][1] = vaddq_f32(acc[i][1], vmulq_f32(w, x[1]));
         }
     }
     UNROLL for (int i = 0; i < nv; i++)
     {
-        vst1q_f32(out + d + 8 * i, acc[i][0]);
-        vst1q_f32(out + d + 8 * i + 4, acc[i][1]);
+        vst1q_f32(out + 8 * i, acc[i][0]);
+        vst1q_f32(out + 8 * i + 4, acc[i][1]);
     }
 }
 
-INLINE void av(float *out, const float *p_weight, const void *v, const float *v_scale,
-               size_t pos_stride, size_t scale_stride, size_t n_pos, size_t head_dim,
-               const bool f16)
+INLINE void av_row(const struct attend *a, size_t r, const bool f16)
 {
     size_t d = 0;
-    for (; d + 64 <= head_dim; d += 64) {
-        weighted_sum(out, p_weight, v, v_scale, pos_stride, scale_stride, n_pos, d, 8, f16);
-    }
-    for (; d + 8 <= head_dim; d += 8) {
-        weighted_sum(out, p_weight, v, v_scale, pos_stride, scale_stride, n_pos, d, 1, f16);
-    }
-    for (; d < head_dim; d++) {
-        float sum = 0.0f;
-        for (size_t p = 0; p < n_pos; p++) {
-            float w = f16 ? p_weight[p] : p_weight[p] * v_scale[p * scale_stride];
-            sum += w * load_1(v, p * pos_stride + d, f16);
+    for (; d + 64 <= a->head_dim; d += 64) { weighted_sum(a, r, d, 8, f16); }
+    for (; d + 8 <= a->head_dim; d += 8) { weighted_sum(a, r, d, 1, f16); }
+    for (; d < a->head_dim; d++) {
+        float sum = a->out[r * a->head_dim + d];
+        for (size_t p = 0; p < a->n_pos; p++) {
+            sum += weight(a, r, p, f16) * load_1(a->kv, p * a->pos_stride + d, f16);
         }
-        out[d] = sum;
+        a->out[r * a->head_dim + d] = sum;
     }
 }
 
-static void av_f16(float *out, const float *p_weight, const uint16_t *v, size_t pos_stride,
-                   size_t n_pos, size_t head_dim)
+static void av_f16(const struct attend *a)
 {
-    av(out, p_weight, v, NULL, pos_stride, 0, n_pos, head_dim, true);
+    for (size_t r = 0; r < a->n_rows; r++) { av_row(a, r, true); }
 }
 
-static void av_i8(float *out, const float *p_weight, const int8_t *v, const float *v_scale,
-                  size_t pos_stride, size_t scale_stride, size_t n_pos, size_t head_dim)
+static void av_i8(const struct attend *a)
 {
-    av(out, p_weight, v, v_scale, pos_stride, scale_stride, n_pos, head_dim, false);
+    for (size_t r = 0; r < a->n_rows; r++) { av_row(a, r, false); }
 }
 
 static float max_of(const float *x, size_t n)

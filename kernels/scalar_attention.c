@@ -1,51 +1,62 @@
-/* scalar_attention.c: the specification of attention's inner loops, one head at a time. */
+/* scalar_attention.c: the specification of attention's inner loops. */
 #include "kernels/expf.h"
 #include "kernels/kernels.h"
 
-static void qk_f16(float *scores, const float *q, const uint16_t *k, size_t pos_stride,
-                   size_t n_pos, size_t head_dim, float scale)
+static void qk_f16(const struct attend *a)
 {
-    for (size_t p = 0; p < n_pos; p++, k += pos_stride) {
-        float lane[32] = {0};
-        for (size_t d = 0; d < head_dim; d++) {
-            lane[d % 32] += q[d] * half_to_float(k[d]);
-        }
-        scores[p] = fold_lanes(lane) * scale;
-    }
-}
-
-static void qk_i8(float *scores, const float *q, const int8_t *k, const float *k_scale,
-                  size_t pos_stride, size_t scale_stride, size_t n_pos, size_t head_dim,
-                  float scale)
-{
-    for (size_t p = 0; p < n_pos; p++, k += pos_stride) {
-        float lane[32] = {0};
-        for (size_t d = 0; d < head_dim; d++) {
-            lane[d % 32] += q[d] * (float)k[d];
-        }
-        scores[p] = fold_lanes(lane) * (k_scale[p * scale_stride] * scale);
-    }
-}
-
-static void av_f16(float *out, const float *p_weight, const uint16_t *v, size_t pos_stride,
-                   size_t n_pos, size_t head_dim)
-{
-    memset(out, 0, head_dim * sizeof *out);
-    for (size_t p = 0; p < n_pos; p++, v += pos_stride) {
-        for (size_t d = 0; d < head_dim; d++) {
-            out[d] += p_weight[p] * half_to_float(v[d]);
+    for (size_t r = 0; r < a->n_rows; r++) {
+        const float *q = a->q + r * a->head_dim;
+        for (size_t p = 0; p < a->n_pos; p++) {
+            const uint16_t *k = (const uint16_t *)a->kv + p * a->pos_stride;
+            float lane[32] = {0};
+            for (size_t d = 0; d < a->head_dim; d++) {
+                lane[d % 32] += q[d] * half_to_float(k[d]);
+            }
+            a->scores[r * a->score_stride + p] = fold_lanes(lane) * a->scale;
         }
     }
 }
 
-static void av_i8(float *out, const float *p_weight, const int8_t *v, const float *v_scale,
-                  size_t pos_stride, size_t scale_stride, size_t n_pos, size_t head_dim)
+static void qk_i8(const struct attend *a)
 {
-    memset(out, 0, head_dim * sizeof *out);
-    for (size_t p = 0; p < n_pos; p++, v += pos_stride) {
-        float weight = p_weight[p] * v_scale[p * scale_stride];
-        for (size_t d = 0; d < head_dim; d++) {
-            out[d] += weight * (float)v[d];
+    for (size_t r = 0; r < a->n_rows; r++) {
+        const float *q = a->q + r * a->head_dim;
+        for (size_t p = 0; p < a->n_pos; p++) {
+            const int8_t *k = (const int8_t *)a->kv + p * a->pos_stride;
+            float lane[32] = {0};
+            for (size_t d = 0; d < a->head_dim; d++) {
+                lane[d % 32] += q[d] * (float)k[d];
+            }
+            float scale = a->kv_scale[p * a->scale_stride] * a->scale;
+            a->scores[r * a->score_stride + p] = fold_lanes(lane) * scale;
+        }
+    }
+}
+
+static void av_f16(const struct attend *a)
+{
+    for (size_t r = 0; r < a->n_rows; r++) {
+        float *out = a->out + r * a->head_dim;
+        for (size_t p = 0; p < a->n_pos; p++) {
+            const uint16_t *v = (const uint16_t *)a->kv + p * a->pos_stride;
+            float weight = a->scores[r * a->score_stride + p];
+            for (size_t d = 0; d < a->head_dim; d++) {
+                out[d] += weight * half_to_float(v[d]);
+            }
+        }
+    }
+}
+
+static void av_i8(const struct attend *a)
+{
+    for (size_t r = 0; r < a->n_rows; r++) {
+        float *out = a->out + r * a->head_dim;
+        for (size_t p = 0; p < a->n_pos; p++) {
+            const int8_t *v = (const int8_t *)a->kv + p * a->pos_stride;
+            float weight = a->scores[r * a->score_stride + p] * a->kv_scale[p * a->scale_stride];
+            for (size_t d = 0; d < a->head_dim; d++) {
+                out[d] += weight * (float)v[d];
+            }
         }
     }
 }

@@ -251,17 +251,22 @@ static bool same_matrices(struct selftest *s, struct room *r, const struct kerne
     return true;
 }
 
-/* Attention over at most 16 positions, of which values has that many, two heads of n_cols / 2. */
+/* Five rows over at most 16 positions, of which values has that many, two heads of n_cols / 2. */
 static void run_attention(const struct attention_kernels *a, size_t i, const struct room *r,
                           const struct selftest *s, float *out)
 {
     size_t dim = s->n_cols / 2, n_pos = s->n_tok < 16 ? s->n_tok : 16;
-    const float *scale = r->row_scale;
+    struct attend rows = {.q = r->f, .out = out, .scores = i < 2 ? out : r->f, .kv = r->values,
+                          .kv_scale = r->row_scale, .n_rows = s->n_tok < 5 ? s->n_tok : 5,
+                          .score_stride = n_pos, .pos_stride = 2 * dim, .scale_stride = 1,
+                          .n_pos = n_pos, .head_dim = dim, .scale = 0.125f};
+    if (i % 2 == 1)
+        rows.kv = r->q;
     switch (i) {
-    case 0: a->qk_f16(out, r->f, r->values, 2 * dim, n_pos, dim, 0.125f); return;
-    case 1: a->qk_i8(out, r->f, r->q, scale, 2 * dim, 1, n_pos, dim, 0.125f); return;
-    case 2: a->av_f16(out, r->f, r->values, 2 * dim, n_pos, dim); return;
-    case 3: a->av_i8(out, r->f, r->q, scale, 2 * dim, 1, n_pos, dim); return;
+    case 0: a->qk_f16(&rows); return;
+    case 1: a->qk_i8(&rows); return;
+    case 2: a->av_f16(&rows); return;
+    case 3: a->av_i8(&rows); return;
     default:
         memcpy(out, r->f, s->n_cols * sizeof *out);
         a->softmax(out, s->n_cols);

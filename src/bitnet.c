@@ -208,7 +208,8 @@ static void connect_forward(bitnet_session *s)
     f->pool = s->engine->pool;
     f->projector.kernels = f->kernels;
     f->projector.pool = f->pool;
-    f->score_scale = 1.0f / sqrtf((float)m->shape.head_dim);
+    f->attention.kernels = f->kernels;
+    f->attention.pool = f->pool;
     rope_fill(&f->rope, &m->rope);
 }
 

@@ -49,7 +49,7 @@ void forward_lay_out(struct forward *f, struct arena *a, const struct model *m, 
     f->up = arena_take(a, n, f->ff_stride * sizeof *f->up);
     f->cosine = arena_take(a, n, f->rope.n_pairs * sizeof *f->cosine);
     f->sine = arena_take(a, n, f->rope.n_pairs * sizeof *f->sine);
-    f->scores = arena_take(a, n_threads, row_stride(o->n_ctx) * sizeof *f->scores);
+    attention_lay_out(&f->attention, a, &f->kv, s->n_heads, n_threads);
     f->seq = arena_take(a, n, sizeof *f->seq);
     f->pos = arena_take(a, n, sizeof *f->pos);
     f->hidden = arena_take(a, o->max_logits, f->embd_stride * sizeof *f->hidden);
@@ -104,55 +104,6 @@ static void rotate_and_store(const struct each_token *e, size_t t)
     kv_store(&f->kv, f->kernels, e->layer_idx, f->seq[t], f->pos[t], k, f->v + t * f->kv_stride);
 }
 
-/* softmax(q K / sqrt(head_dim)) V of one token and head over all positions up to its own. */
-static void attend(const struct each_token *e, size_t t, size_t head, float *scores)
-{
-    struct forward *f = e->f;
-    const struct bitnet_shape *s = &f->model->shape;
-    const struct attention_kernels *a = &f->kernels->attention;
-    const struct kv *kv = &f->kv;
-    size_t n = s->head_dim, n_pos = f->pos[t] + 1;
-    size_t at = kv_position(kv, e->layer_idx, f->seq[t], head / (s->n_heads / s->n_kv_heads), 0);
-    const float *q = f->q + t * f->q_stride + head * n;
-    float *out = f->att + t * f->q_stride + head * n;
-    float scale = f->score_scale;
-    if (kv->type == BITNET_KV_F16) {
-        a->qk_f16(scores, q, kv->k16 + at * n, n, n_pos, n, scale);
-        a->softmax(scores, n_pos);
-        a->av_f16(out, scores, kv->v16 + at * n, n, n_pos, n);
-    } else {
-        a->qk_i8(scores, q, kv->k8 + at * n, kv->k_scale + at, n, 1, n_pos, n, scale);
-        a->softmax(scores, n_pos);
-        a->av_i8(out, scores, kv->v8 + at * n, kv->v_scale + at, n, 1, n_pos, n);
-    }
-}
-
-/* Workers take (token, head) pairs in turn: in a long prompt later tokens see more positions. The
- * heads that share keys and values go to one worker, which reads them from memory once, unless that
- * leaves workers with nothing to do. */
-static void attend_share(void *ctx, int worker, int n_workers)
-{
-    const struct each_token *e = ctx;
-    struct forward *f = e->f;
-    const struct bitnet_shape *s = &f->model->shape;
-    size_t n = e->n_tok * s->n_heads, together = s->n_heads / s->n_kv_heads;
-    float *scores = f->scores + (size_t)worker * row_stride(f->kv.n_ctx);
-    if (n / together < 4 * (size_t)n_workers)
-        together = 1;
-    for (size_t i = (size_t)worker * together; i < n; i += (size_t)n_workers * together)
-        for (size_t j = i; j < i + together; j++)
-            attend(e, j / s->n_heads, j % s->n_heads, scores);
-}
-
-/* What attend_share reads of the cache, all heads together. */
-static uint64_t attention_bytes(const struct forward *f, size_t n_tok)
-{
-    uint64_t n_pos = 0;
-    for (size_t t = 0; t < n_tok; t++)
-        n_pos += f->pos[t] + 1;
-    return n_pos * f->model->shape.n_heads * f->model->shape.head_dim * 2 * sizeof(uint16_t);
-}
-
 static void activate(const struct each_token *e, size_t t)
 {
     struct forward *f = e->f;
@@ -181,7 +132,8 @@ static void run_layer(struct forward *f, size_t layer_idx, size_t n_tok)
                                   {&l->v, f->v, f->kv_stride}};
     project(&f->projector, f->x, f->embd_stride, n_tok, l->attn_norm, qkv, 3);
     for_each_token(&e, rotate_and_store);
-    pool_run_sized(f->pool, attention_bytes(f, n_tok), attend_share, &e);
+    const struct attention_batch heads = {f->q, f->att, f->q_stride, n_tok, f->seq, f->pos};
+    attention_run(&f->attention, layer_idx, &heads);
     const struct product o = {&l->o, f->y, f->embd_stride};
     project(&f->projector, f->att, f->q_stride, n_tok, l->attn_sub_norm, &o, 1);
     for_each_token(&e, add_block);

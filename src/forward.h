@@ -3,8 +3,8 @@
 #ifndef BITNET_FORWARD_H
 #define BITNET_FORWARD_H
 
+#include "src/attention.h"
 #include "src/head.h"
-#include "src/kv.h"
 #include "src/rope.h"
 
 /* Everything that moves while tokens pass; rows are one per token of the batch. */
@@ -16,7 +16,7 @@ struct forward {
     struct head head;
     struct kv kv;
     struct rope_table rope;
-    float score_scale; /* 1 / sqrt(head_dim) */
+    struct attention attention;
     size_t embd_stride, q_stride, kv_stride, ff_stride; /* multiples of 16 */
     float *x;                 /* [max_batch][embd_stride]  the residual stream */
     float *q, *att;           /* [max_batch][q_stride] */
@@ -24,7 +24,6 @@ struct forward {
     float *gate, *up;         /* [max_batch][ff_stride] */
     float *y;                 /* [max_batch][embd_stride]  what a block adds to x */
     float *cosine, *sine;     /* [max_batch][n_pairs] */
-    float *scores;            /* [n_threads][n_ctx] */
     size_t *seq, *pos;        /* [max_batch] */
     float *hidden;            /* [max_logits][embd_stride] */
 };

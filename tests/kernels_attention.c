@@ -5,26 +5,33 @@
 #include "tests/kernel_cases.h"
 
 enum kind { QK, AV, SOFTMAX };
-enum { S_Q, S_KV, S_SCALE, S_WANT, S_GOT };
+enum { S_Q, S_WEIGHTS, S_KV, S_SCALE, S_WANT, S_GOT };
 
 struct attention_case {
-    size_t n_pos, head_dim, n_kv_heads, head;
+    size_t n_pos, head_dim, n_kv_heads, head, n_rows, score_stride;
     bool i8;
     float scale;
-    const float *q; /* [head_dim], or the weights [n_pos], or the softmax's input [n_pos] */
-    const void *kv; /* [n_pos][n_kv_heads][head_dim] */
+    const float *q;        /* [n_rows][head_dim], or the softmax's input [n_pos] */
+    const float *weights;  /* [n_rows][score_stride] */
+    const void *kv;        /* [n_pos][n_kv_heads][head_dim] */
     const float *kv_scale; /* [n_pos][n_kv_heads] */
     enum kind kind;
 };
 
+static const float *make_floats(struct harness *h, size_t slot, size_t n, enum data_kind data)
+{
+    float *x = guard_take(h, slot, n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = draw_float(h, data);
+    guard_freeze(h, slot);
+    return x;
+}
+
 /* Fills in the guarded inputs. */
 static void make_inputs(struct harness *h, struct attention_case *c, enum data_kind data)
 {
-    size_t n_q = c->kind == QK ? c->head_dim : c->n_pos;
-    float *q = guard_take(h, S_Q, n_q * sizeof *q);
-    for (size_t i = 0; i < n_q; i++)
-        q[i] = draw_float(h, data);
-    guard_freeze(h, S_Q);
+    c->q = make_floats(h, S_Q, c->kind == SOFTMAX ? c->n_pos : c->n_rows * c->head_dim, data);
+    c->weights = make_floats(h, S_WEIGHTS, c->kind == AV ? c->n_rows * c->score_stride : 0, data);
     size_t n = c->kind == SOFTMAX ? 0 : c->n_pos * c->n_kv_heads * c->head_dim;
     void *kv = guard_take(h, S_KV, n * (c->i8 ? 1 : 2));
     for (size_t i = 0; i < n; i++)
@@ -33,39 +40,42 @@ static void make_inputs(struct harness *h, struct attention_case *c, enum data_k
         else
             ((uint16_t *)kv)[i] = draw_half(h, data);
     guard_freeze(h, S_KV);
-    size_t n_scales = c->i8 ? c->n_pos * c->n_kv_heads : 0;
-    float *scale = guard_take(h, S_SCALE, n_scales * sizeof *scale);
-    for (size_t i = 0; i < n_scales; i++)
-        scale[i] = draw_float(h, data);
-    guard_freeze(h, S_SCALE);
-    c->q = q, c->kv = kv, c->kv_scale = scale;
+    c->kv = kv;
+    c->kv_scale = make_floats(h, S_SCALE, c->i8 ? c->n_pos * c->n_kv_heads : 0, data);
     c->scale = draw_float(h, DATA_RANDOM);
 }
 
 static size_t n_out(const struct attention_case *c)
 {
-    return c->kind == AV ? c->head_dim : c->n_pos;
+    return c->kind == AV ? c->n_rows * c->head_dim : c->kind == QK ? c->n_rows * c->score_stride
+                                                                   : c->n_pos;
 }
 
+/* What qk leaves between its rows, and what av adds to, is drawn from the case too. */
 static float *call(struct harness *h, const struct attention_kernels *a,
                    const struct attention_case *c, size_t slot)
 {
     float *out = guard_take(h, slot, n_out(c) * sizeof *out);
-    size_t stride = c->n_kv_heads * c->head_dim, at = c->head * c->head_dim;
-    const uint16_t *f16 = (const uint16_t *)c->kv + at;
-    const int8_t *i8 = (const int8_t *)c->kv + at;
-    const float *scales = c->kv_scale + c->head;
+    size_t at = c->head * c->head_dim;
     if (c->kind == SOFTMAX) {
         memcpy(out, c->q, c->n_pos * sizeof *out);
         a->softmax(out, c->n_pos);
-    } else if (c->kind == QK && c->i8)
-        a->qk_i8(out, c->q, i8, scales, stride, c->n_kv_heads, c->n_pos, c->head_dim, c->scale);
-    else if (c->kind == QK)
-        a->qk_f16(out, c->q, f16, stride, c->n_pos, c->head_dim, c->scale);
-    else if (c->i8)
-        a->av_i8(out, c->q, i8, scales, stride, c->n_kv_heads, c->n_pos, c->head_dim);
+        return out;
+    }
+    for (size_t i = 0; i < n_out(c); i++)
+        out[i] = c->scale * (float)((int)(i % 7) - 3);
+    struct attend rows = {.q = c->q, .out = out, .n_rows = c->n_rows,
+                          .kv_scale = c->kv_scale + c->head, .score_stride = c->score_stride,
+                          .pos_stride = c->n_kv_heads * c->head_dim,
+                          .scale_stride = c->n_kv_heads, .n_pos = c->n_pos,
+                          .head_dim = c->head_dim, .scale = c->scale};
+    rows.kv = c->i8 ? (const void *)((const int8_t *)c->kv + at)
+                    : (const void *)((const uint16_t *)c->kv + at);
+    rows.scores = c->kind == AV ? (float *)c->weights : out;
+    if (c->kind == QK)
+        (c->i8 ? a->qk_i8 : a->qk_f16)(&rows);
     else
-        a->av_f16(out, c->q, f16, stride, c->n_pos, c->head_dim);
+        (c->i8 ? a->av_i8 : a->av_f16)(&rows);
     return out;
 }
 
@@ -86,10 +96,11 @@ static void run_case(struct harness *h, const struct entry *e, size_t n_pos, siz
 {
     enum data_kind data = (enum data_kind)(turn % N_DATA);
     struct attention_case c = {.n_pos = n_pos, .head_dim = head_dim, .kind = e->kind, .i8 = e->i8,
-                               .n_kv_heads = 1 + turn % 3};
+                               .n_kv_heads = 1 + turn % 3, .n_rows = 1 + turn / 2 % 9,
+                               .score_stride = n_pos + turn % 4};
     c.head = turn / 3 % c.n_kv_heads;
-    if (!case_begin(h, e->name, "%zu positions, head %zu of %zu, dim %zu, data %d", n_pos, c.head,
-                    c.n_kv_heads, head_dim, (int)data))
+    if (!case_begin(h, e->name, "%zu rows, %zu positions, head %zu of %zu, dim %zu, data %d",
+                    c.n_rows, n_pos, c.head, c.n_kv_heads, head_dim, (int)data))
         return;
     make_inputs(h, &c, data);
     const float *want = call(h, &h->tiers[0].attention, &c, S_WANT);
