@@ -4,8 +4,11 @@
 #include <math.h>
 #include <string.h>
 
-/* Positions: 16 KiB of keys of 128 halves, half of a first cache. */
-enum { CHUNK = 64 };
+enum {
+    CHUNK = 64, /* positions: 16 KiB of keys of 128 halves, half of a first cache */
+    MOST_ROWS = 16,
+    MOST_SCORES = 1 << 19, /* of a thread: fewer rows together where the context is very long */
+};
 
 void attention_lay_out(struct attention *at, struct arena *a, const struct kv *kv, size_t n_heads,
                        size_t n_threads)
@@ -14,7 +17,10 @@ void attention_lay_out(struct attention *at, struct arena *a, const struct kv *k
     at->n_heads = n_heads;
     at->scale = 1.0f / sqrtf((float)kv->head_dim);
     at->score_stride = (kv->n_ctx + 15) / 16 * 16;
-    at->scores = arena_take(a, n_threads * ATTENTION_ROWS, at->score_stride * sizeof *at->scores);
+    at->most_rows = MOST_ROWS;
+    while (at->most_rows > 1 && at->most_rows * at->score_stride > MOST_SCORES)
+        at->most_rows /= 2;
+    at->scores = arena_take(a, n_threads * at->most_rows, at->score_stride * sizeof *at->scores);
 }
 
 /* Rows that look at the same keys: n_heads heads of each of n_tok tokens. */
@@ -115,11 +121,11 @@ static void share(void *ctx, int worker, int n_workers)
     const struct attention *at = s->at;
     const struct attention_batch *b = s->b;
     const size_t group = at->n_heads / at->kv->n_kv_heads;
-    size_t n_rows = ATTENTION_ROWS, turn = 0;
+    size_t n_rows = at->most_rows, turn = 0;
     while (n_rows > 1 && b->n_tok * at->n_heads < 4 * n_rows * (size_t)n_workers)
         n_rows /= 2;
     struct rows r = {.at = at, .b = b,
-                     .scores = at->scores + (size_t)worker * ATTENTION_ROWS * at->score_stride};
+                     .scores = at->scores + (size_t)worker * at->most_rows * at->score_stride};
     for (size_t t = 0; t < b->n_tok; t += r.n_tok) {
         r.first_tok = t;
         r.n_tok = n_following(b, t, group < n_rows ? n_rows / group : 1);

@@ -16,11 +16,10 @@ struct attention {
     const struct kv *kv;
     size_t n_heads;
     float scale;         /* 1 / sqrt(head_dim) */
+    size_t most_rows;    /* together; a power of two */
     size_t score_stride; /* n_ctx or a little more */
-    float *scores;       /* [n_threads][ATTENTION_ROWS][score_stride] */
+    float *scores;       /* [n_threads][most_rows][score_stride] */
 };
-
-enum { ATTENTION_ROWS = 16 };
 
 /* Token t is at pos[t] of sequence seq[t], where its key and value already are, and sees all
  * positions up to its own. q and out: [n_tok][stride], n_heads * head_dim of each row. */
