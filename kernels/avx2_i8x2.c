@@ -20,7 +20,7 @@ INLINE void times_tokens(int32_t *isum, const uint8_t *row, const uint8_t *next,
     __m256i acc[4];
     UNROLL for (int t = 0; t < nt; t++) { acc[t] = _mm256_setzero_si256(); }
     for (size_t i = 0; i < n_lines; i++) {
-        _mm_prefetch((const char *)next + LINE_BYTES * i, _MM_HINT_T0);
+        _mm_prefetch((const char *)next + LINE_BYTES * i, _MM_HINT_T1);
         const __m256i v[2] = {load(row + LINE_BYTES * i), load(row + LINE_BYTES * i + 32)};
         __m256i code[4];
         UNROLL for (int s = 0; s < 2; s++)

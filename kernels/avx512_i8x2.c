@@ -14,7 +14,7 @@ INLINE void times_tokens(int32_t *isum, const uint8_t *row, const uint8_t *next,
     __m512i acc[4][2];
     UNROLL for (int t = 0; t < nt; t++) { acc[t][0] = acc[t][1] = _mm512_setzero_si512(); }
     for (size_t i = 0; i < n_lines; i++) {
-        _mm_prefetch((const char *)next + LINE_BYTES * i, _MM_HINT_T0);
+        _mm_prefetch((const char *)next + LINE_BYTES * i, _MM_HINT_T1);
         __m512i v = _mm512_loadu_si512(row + LINE_BYTES * i);
         __m512i low = _mm512_and_si512(v, mask);
         __m512i high = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
