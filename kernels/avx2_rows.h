@@ -27,6 +27,13 @@ INLINE void prefetch(const uint8_t *line)
     _mm_prefetch((const char *)line + 1536, _MM_HINT_T0);
 }
 
+/* A line of scales is not among those from which the lines of weights are prefetched. */
+INLINE void prefetch_scales(const struct runs *r, const uint8_t *block, size_t i)
+{
+    if (r->grouped)
+        prefetch(block + run_scales(r, i));
+}
+
 /* The matrix's scale of 8 rows. */
 INLINE __m256 matrix_scale(const struct matrix *w, size_t row)
 {
@@ -113,13 +120,6 @@ INLINE void run_d(__m256 d[2], const struct runs *r, const uint8_t *block, size_
         const uint8_t *scales = block + run_scales(r, i);
         d[0] = halves(scales), d[1] = halves(scales + 16);
     }
-}
-
-/* A line of scales is not among those from which the lines of weights are prefetched. */
-INLINE void prefetch_scales(const struct runs *r, const uint8_t *block, size_t i)
-{
-    if (r->grouped)
-        prefetch(block + run_scales(r, i));
 }
 
 /* And of token t's activations over it. */

@@ -22,8 +22,8 @@ enum {
     FLOAT_COLS = 128,
 };
 
-/* n lines; far: see prefetch_far. Each chain of vpdpbusd waits five cycles on itself, so tiles of
- * few accumulators alternate between two sets. */
+/* n lines. Each chain of vpdpbusd waits five cycles on itself, so tiles of few accumulators
+ * alternate between two sets. */
 INLINE void i8_lines(__m512i acc[4][8][2], const uint8_t *w[4], const int8_t *q, size_t q_stride,
                      size_t n, size_t far, const int nb, const int nt, const int n_sets)
 {
@@ -66,6 +66,7 @@ INLINE void i8_tile(const struct tile *tile, const int32_t *start, const int nb,
     const int n_sets = nb * nt <= 8 ? 2 : 1;
     const struct runs *r = tile->r;
     const struct activations *x = tile->m->x;
+    /* Tokens after the first find these blocks in the cache, and fetch those behind them. */
     const size_t behind = (nb == 2 ? 1 : TILE_BLOCKS) * r->block_bytes;
     const size_t far = tile->t0 == 0 ? FAR : behind;
     __m512 total[4][8];

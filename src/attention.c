@@ -52,28 +52,38 @@ static struct attend heads_of(const struct rows *r, size_t i, size_t p)
                            .head_dim = kv->head_dim, .scale = r->at->scale};
 }
 
+/* Scores of the chunk at p, for token i of the rows. */
 static void add_scores(const struct rows *r, size_t i, size_t p)
 {
     const struct kv *kv = r->at->kv;
-    struct attend a = heads_of(r, i, p);
-    const size_t at = r->first_pos + p;
-    a.kv = kv->type == BITNET_KV_F16 ? (const void *)(kv->k16 + at * kv->head_dim)
-                                     : (const void *)(kv->k8 + at * kv->head_dim);
-    a.kv_scale = kv->k_scale ? kv->k_scale + at : NULL;
     const struct attention_kernels *k = &r->at->kernels->attention;
-    (kv->type == BITNET_KV_F16 ? k->qk_f16 : k->qk_i8)(&a);
+    const size_t at = r->first_pos + p;
+    struct attend a = heads_of(r, i, p);
+    if (kv->type == BITNET_KV_F16) {
+        a.kv = kv->k16 + at * kv->head_dim;
+        k->qk_f16(&a);
+    } else {
+        a.kv = kv->k8 + at * kv->head_dim;
+        a.kv_scale = kv->k_scale + at;
+        k->qk_i8(&a);
+    }
 }
 
+/* And its values, each times its score, into the outputs. */
 static void add_values(const struct rows *r, size_t i, size_t p)
 {
     const struct kv *kv = r->at->kv;
-    struct attend a = heads_of(r, i, p);
-    const size_t at = r->first_pos + p;
-    a.kv = kv->type == BITNET_KV_F16 ? (const void *)(kv->v16 + at * kv->head_dim)
-                                     : (const void *)(kv->v8 + at * kv->head_dim);
-    a.kv_scale = kv->v_scale ? kv->v_scale + at : NULL;
     const struct attention_kernels *k = &r->at->kernels->attention;
-    (kv->type == BITNET_KV_F16 ? k->av_f16 : k->av_i8)(&a);
+    const size_t at = r->first_pos + p;
+    struct attend a = heads_of(r, i, p);
+    if (kv->type == BITNET_KV_F16) {
+        a.kv = kv->v16 + at * kv->head_dim;
+        k->av_f16(&a);
+    } else {
+        a.kv = kv->v8 + at * kv->head_dim;
+        a.kv_scale = kv->v_scale + at;
+        k->av_i8(&a);
+    }
 }
 
 /* Scores into shares that add up to one; outputs to zero. */
