@@ -28,10 +28,13 @@ static bool number(struct reader *r, const char *key, size_t max, size_t *out)
     return true;
 }
 
-static bool optional_f64(struct reader *r, const char *key, double min, double max, double *io)
+/* io holds the default, or what is no value where the key is needed. */
+static bool real(struct reader *r, const char *key, double min, double max, double *io)
 {
-    bnp_f64(r->file, key, io);
-    if (!(*io >= min && *io <= max))
+    bool found = bnp_f64(r->file, key, io), good = *io >= min && *io <= max;
+    if (!found && !good) /* needed: the default is none */
+        return fail(r->err, BITNET_BAD, "%s: key '%s' is missing", r->file->path, key);
+    if (!good)
         return fail(r->err, BITNET_BAD, "%s: key '%s' is %g, wanted %g..%g", r->file->path, key,
                     *io, min, max);
     return true;
@@ -56,25 +59,50 @@ static bool choice(struct reader *r, const char *key, const char *const *names, 
                 r->file->path, key, text ? text : "missing");
 }
 
-static const char *const KNOWN_KEYS[] = {
-    "arch.name",      "arch.n_layers",   "arch.n_embd",      "arch.n_ff",      "arch.n_heads",
-    "arch.n_kv_heads", "arch.head_dim",  "arch.n_vocab",     "arch.n_ctx",     "arch.norm_eps",
-    "arch.out_norm_eps", "arch.ffn_act", "arch.act",         "rope.base",      "rope.pairing",
-    "rope.n_rot",     "rope.scaling",    "rope.factor",      "rope.n_ctx_orig",
-    "rope.attn_factor", "rope.beta_fast", "rope.beta_slow",  "pool",           "chat.template",
+/* A key of another type would read as absent, and its default would stand in silently. */
+static const struct {
+    const char *key;
+    enum bnp_type type;
+} KNOWN_KEYS[] = {
+    {"arch.name", BNP_TEXT},        {"arch.n_layers", BNP_U64},    {"arch.n_embd", BNP_U64},
+    {"arch.n_ff", BNP_U64},         {"arch.n_heads", BNP_U64},     {"arch.n_kv_heads", BNP_U64},
+    {"arch.head_dim", BNP_U64},     {"arch.n_vocab", BNP_U64},     {"arch.n_ctx", BNP_U64},
+    {"arch.norm_eps", BNP_F64},     {"arch.out_norm_eps", BNP_F64}, {"arch.ffn_act", BNP_TEXT},
+    {"arch.act", BNP_TEXT},         {"rope.base", BNP_F64},        {"rope.pairing", BNP_TEXT},
+    {"rope.n_rot", BNP_U64},        {"rope.scaling", BNP_TEXT},    {"rope.factor", BNP_F64},
+    {"rope.n_ctx_orig", BNP_U64},   {"rope.attn_factor", BNP_F64}, {"rope.beta_fast", BNP_F64},
+    {"rope.beta_slow", BNP_F64},    {"pool", BNP_TEXT},            {"chat.template", BNP_TEXT},
 };
+
+static bool has_type(const struct bnp *f, const char *key, enum bnp_type type)
+{
+    uint64_t u;
+    double d;
+    switch (type) {
+    case BNP_TEXT: return bnp_text(f, key) != NULL;
+    case BNP_U64: return bnp_u64(f, key, &u);
+    case BNP_F64: return bnp_f64(f, key, &d);
+    }
+    return false;
+}
 
 static bool check_keys(struct reader *r)
 {
+    static const char *const TYPES[] = {"", "a text", "a whole number", "a float"};
     const char *key;
     for (size_t i = 0; (key = bnp_meta_key(r->file, i)); i++) {
-        bool known = strncmp(key, "info.", 5) == 0;
-        for (size_t j = 0; !known && j < sizeof KNOWN_KEYS / sizeof *KNOWN_KEYS; j++)
-            known = strcmp(key, KNOWN_KEYS[j]) == 0;
-        if (!known)
+        size_t j = 0, n = sizeof KNOWN_KEYS / sizeof *KNOWN_KEYS;
+        if (strncmp(key, "info.", 5) == 0)
+            continue;
+        while (j < n && strcmp(key, KNOWN_KEYS[j].key) != 0)
+            j++;
+        if (j == n)
             return fail(r->err, BITNET_BAD,
                         "%s: key '%s' is unknown; the file needs a newer bitnet", r->file->path,
                         key);
+        if (!has_type(r->file, key, KNOWN_KEYS[j].type))
+            return fail(r->err, BITNET_BAD, "%s: key '%s' is of another type, wanted %s",
+                        r->file->path, key, TYPES[KNOWN_KEYS[j].type]);
     }
     return true;
 }
@@ -122,11 +150,11 @@ static bool read_rope(struct reader *r)
         return false;
     if (!choice(r, "rope.pairing", PAIRINGS, -1, &pairing) ||
         !choice(r, "rope.scaling", SCALINGS, 0, &scaling) ||
-        !optional_f64(r, "rope.base", 1.0, 1e12, &p->base) ||
-        !optional_f64(r, "rope.factor", 1.0, 1e4, &p->factor) ||
-        !optional_f64(r, "rope.attn_factor", 1e-3, 1e3, &p->attn_factor) ||
-        !optional_f64(r, "rope.beta_fast", 1e-3, 1e6, &p->beta_fast) ||
-        !optional_f64(r, "rope.beta_slow", 1e-3, 1e6, &p->beta_slow))
+        !real(r, "rope.base", 1.0, 1e12, &p->base) ||
+        !real(r, "rope.factor", 1.0, 1e4, &p->factor) ||
+        !real(r, "rope.attn_factor", 1e-3, 1e3, &p->attn_factor) ||
+        !real(r, "rope.beta_fast", 1e-3, 1e6, &p->beta_fast) ||
+        !real(r, "rope.beta_slow", 1e-3, 1e6, &p->beta_slow))
         return false;
     p->adjacent = pairing == 1;
     p->scaling = scaling == 0 ? ROPE_NONE : scaling == 1 ? ROPE_LINEAR : ROPE_YARN;
@@ -144,14 +172,13 @@ static bool read_kinds(struct reader *r)
     double eps = -1, out_eps = 0;
     if (!choice(r, "arch.ffn_act", FFN_ACTS, -1, &ffn) ||
         !choice(r, "arch.act", ACTS, -1, &act) || !choice(r, "pool", POOLS, 0, &pool) ||
-        !optional_f64(r, "arch.norm_eps", 0, 1, &eps) ||
-        !optional_f64(r, "arch.out_norm_eps", 0, 1, &out_eps))
+        !real(r, "arch.norm_eps", 0, 1, &eps) ||
+        !real(r, "arch.out_norm_eps", 0, 1, &out_eps))
         return false;
     r->m->ffn_act = ffn == 0 ? FFN_RELU2 : FFN_SILU;
     r->m->act = ACT_OF[act];
     r->m->norm_eps = (float)eps;
     r->m->out_norm_eps = (float)out_eps;
-    r->m->pool_last = pool == 1;
     return true;
 }
 
@@ -177,7 +204,8 @@ static bool vector(struct reader *r, const char *name, size_t n, bool optional, 
     const struct bnp_tensor *t = find(r, name);
     *out = NULL;
     if (!t)
-        return optional || fail(r->err, BITNET_BAD, "%s: tensor '%s' is missing", r->file->path, name);
+        return optional ||
+               fail(r->err, BITNET_BAD, "%s: tensor '%s' is missing", r->file->path, name);
     if (!shape_is(r, t, 1, n))
         return false;
     if (t->matrix.encoding != ENC_F32 || t->matrix.scale_kind != SCALE_NONE)
@@ -201,34 +229,48 @@ static bool table(struct reader *r, const char *name, size_t n_rows, size_t n_co
     return true;
 }
 
+/* Layers are alike: what one has and another lacks was lost on the way, and would go unnoticed. */
+static bool optional_vector(struct reader *r, size_t layer, const char *suffix, size_t n,
+                            const float **out)
+{
+    char name[96], first[96];
+    snprintf(name, sizeof name, "blk.%zu.%s", layer, suffix);
+    snprintf(first, sizeof first, "blk.0.%s", suffix);
+    if (!bnp_find(r->file, name) != !bnp_find(r->file, first))
+        return fail(r->err, BITNET_BAD,
+                    "%s: layers 0 and %zu differ: one has tensor '%s' and one has not",
+                    r->file->path, layer, suffix);
+    return vector(r, name, n, true, out);
+}
+
 static bool linear(struct reader *r, size_t layer, const char *suffix, size_t n_rows,
                    size_t n_cols, struct linear *out)
 {
-    char name[96];
+    char name[96], more[96];
     snprintf(name, sizeof name, "blk.%zu.%s", layer, suffix);
     if (!table(r, name, n_rows, n_cols, &out->w))
         return false;
-    snprintf(name, sizeof name, "blk.%zu.%s.norm_in", layer, suffix);
-    if (!vector(r, name, n_cols, true, &out->norm_in))
+    snprintf(more, sizeof more, "%s.norm_in", suffix);
+    if (!optional_vector(r, layer, more, n_cols, &out->norm_in))
         return false;
-    snprintf(name, sizeof name, "blk.%zu.%s.in_bias", layer, suffix);
-    if (!vector(r, name, n_cols, true, &out->in_bias))
+    snprintf(more, sizeof more, "%s.in_bias", suffix);
+    if (!optional_vector(r, layer, more, n_cols, &out->in_bias))
         return false;
-    snprintf(name, sizeof name, "blk.%zu.%s.out_scale", layer, suffix);
-    if (!vector(r, name, n_rows, true, &out->out_scale))
+    snprintf(more, sizeof more, "%s.out_scale", suffix);
+    if (!optional_vector(r, layer, more, n_rows, &out->out_scale))
         return false;
     if (out->out_scale && r->m->out_norm_eps <= 0)
-        return fail(r->err, BITNET_BAD, "%s: tensor '%s' wants key 'arch.out_norm_eps' above 0",
+        return fail(r->err, BITNET_BAD,
+                    "%s: tensor '%s.out_scale' wants key 'arch.out_norm_eps' above 0",
                     r->file->path, name);
     return true;
 }
 
-static bool gain(struct reader *r, size_t layer, const char *suffix, size_t n, bool optional,
-                 const float **out)
+static bool gain(struct reader *r, size_t layer, const char *suffix, size_t n, const float **out)
 {
     char name[96];
     snprintf(name, sizeof name, "blk.%zu.%s", layer, suffix);
-    return vector(r, name, n, optional, out);
+    return vector(r, name, n, false, out);
 }
 
 static bool read_layer(struct reader *r, size_t i)
@@ -236,12 +278,12 @@ static bool read_layer(struct reader *r, size_t i)
     const struct bitnet_shape *s = &r->m->shape;
     struct layer *l = &r->m->layers[i];
     size_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
-    if (!gain(r, i, "attn_norm", s->n_embd, false, &l->attn_norm) ||
-        !gain(r, i, "attn_sub_norm", q, true, &l->attn_sub_norm) ||
-        !gain(r, i, "attn_q_norm", s->head_dim, true, &l->q_norm) ||
-        !gain(r, i, "attn_k_norm", s->head_dim, true, &l->k_norm) ||
-        !gain(r, i, "ffn_norm", s->n_embd, false, &l->ffn_norm) ||
-        !gain(r, i, "ffn_sub_norm", s->n_ff, true, &l->ffn_sub_norm))
+    if (!gain(r, i, "attn_norm", s->n_embd, &l->attn_norm) ||
+        !optional_vector(r, i, "attn_sub_norm", q, &l->attn_sub_norm) ||
+        !optional_vector(r, i, "attn_q_norm", s->head_dim, &l->q_norm) ||
+        !optional_vector(r, i, "attn_k_norm", s->head_dim, &l->k_norm) ||
+        !gain(r, i, "ffn_norm", s->n_embd, &l->ffn_norm) ||
+        !optional_vector(r, i, "ffn_sub_norm", s->n_ff, &l->ffn_sub_norm))
         return false;
     if (!l->q_norm != !l->k_norm)
         return fail(r->err, BITNET_BAD, "%s: layer %zu has one of attn_q_norm and attn_k_norm",

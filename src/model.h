@@ -80,7 +80,6 @@ struct model {
     float norm_eps, out_norm_eps;
     enum { FFN_RELU2, FFN_SILU } ffn_act;
     enum bitnet_act act;
-    bool pool_last;
 };
 
 /* Checks that the file holds one whole network of a known kind: every key, tensor and shape. The

@@ -358,6 +358,14 @@ static inline struct made_gguf *made_model(const char *arch, uint32_t type, uint
     made_floats(g, "output_norm.weight", 1, T_EMBD, 0);
     made_floats(g, "blk.0.attn_norm.weight", 1, T_EMBD, 0);
     made_floats(g, "blk.0.ffn_norm.weight", 1, T_EMBD, 0);
+    if (strncmp(arch, "bitnet", 6) == 0) {
+        made_floats(g, "blk.0.attn_sub_norm.weight", 1, T_HEADS * T_HEAD, 0);
+        made_floats(g, "blk.0.ffn_sub_norm.weight", 1, T_FF, 0);
+    }
+    if (strcmp(arch, "qwen3") == 0) {
+        made_floats(g, "blk.0.attn_q_norm.weight", 1, T_HEAD, 0);
+        made_floats(g, "blk.0.attn_k_norm.weight", 1, T_HEAD, 0);
+    }
     for (size_t i = 0; i < N_MADE_PARTS; i++) {
         snprintf(name, sizeof name, "blk.0.%s.weight", made_parts[i].name);
         made_matrix(g, name, made_parts[i].n_rows, made_parts[i].n_cols, type, group, w);

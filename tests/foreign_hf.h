@@ -231,6 +231,10 @@ static inline void made_folder(const char *dir, const char *class_name, const ch
         made_hf_floats(&s, "model.layers.0.self_attn.attn_sub_norm.weight", 0, 256);
         made_hf_floats(&s, "model.layers.0.mlp.ffn_sub_norm.weight", 0, T_FF);
     }
+    if (strncmp(class_name, "Qwen3", 5) == 0) {
+        made_hf_floats(&s, "model.layers.0.self_attn.q_norm.weight", 0, T_HEAD);
+        made_hf_floats(&s, "model.layers.0.self_attn.k_norm.weight", 0, T_HEAD);
+    }
     for (size_t i = 0; i < N_MADE_PARTS; i++) {
         snprintf(name, sizeof name, "model.layers.0.%s", made_hf_names[i]);
         made_hf_matrix(&s, name, made_parts[i].n_rows, made_parts[i].n_cols, form, w);

@@ -304,7 +304,8 @@ static const struct hf_fault {
     {"model.safetensors", "model.norm.weight", "model.norm.wight", "'model.norm.weight' is missing"},
     {"model.safetensors", "model.norm.weight", "model.embed_tokens.weight", "model.safetensors"},
     {"model.safetensors", "q_proj.weight_scale", "q_proj.weight_scole", "'.weight_scale' beside it is missing"},
-    {"model.safetensors", "attn_sub_norm.weight", "attn_sub_norm.bias", "has no place"},
+    {"model.safetensors", "attn_sub_norm.weight", "attn_sub_norm.bias", "attn_sub_norm.weight' is missing"},
+    {"model.safetensors", "ffn_sub_norm.weight", "ffn_sub_norm.wight", "ffn_sub_norm.weight' is missing"},
     {"model.safetensors", "{\"model", "{\"x\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"model", "begins at byte"},
     {"model.safetensors", "{\"model", "{model", "model.safetensors: line 1"},
 };
@@ -363,11 +364,24 @@ static void test_onebit(void)
     }
 }
 
+/* What one kind of network must have, and another may. */
+static void test_norms(void)
+{
+    static const struct hf_fault lost = {"model.safetensors", "self_attn.k_norm.weight",
+                                         "self_attn.k_nrom.weight", "k_norm.weight' is missing"};
+    static const struct hf_fault other = {"model.safetensors", "attn_sub_norm.weight",
+                                          "attn_sub_norm.bias", "has no place"};
+    struct made_weights w = {4, false, false, MADE_ONE, 0, 0};
+    made_folder(in, "Qwen3ForCausalLM", "silu", "", MADE_F32, false, &w);
+    check_fault(&lost);
+    made_folder(in, "LlamaForCausalLM", "silu", "", MADE_F32, true, &w);
+    check_fault(&other);
+}
+
 static void test_hf(void)
 {
     struct made_weights w = {4, false, false, MADE_ONE, 0, 0};
     char path[160];
-    snprintf(in, sizeof in, "%s/model", folder);
     for (size_t i = 0; i < sizeof HF_FAULTS / sizeof *HF_FAULTS; i++) {
         made_folder(in, "BitNetForCausalLM", "relu2", made_bitnet, MADE_PACKED, true, &w);
         check_fault(&HF_FAULTS[i]);
@@ -415,7 +429,9 @@ int main(void)
     test_not_low_bit();
     snprintf(in, sizeof in, "%s/nothing", folder);
     check_refused("no file", in, BITNET_FAILED, "cannot open");
+    snprintf(in, sizeof in, "%s/model", folder);
     test_hf();
+    test_norms();
     test_onebit();
     char command[96];
     snprintf(command, sizeof command, "rm -r %s", folder);

@@ -216,8 +216,6 @@ static void test_embedding_model(void)
         snprintf(name, sizeof name, "blk.0.%s_norm_in.weight", made_parts[i].name);
         made_floats(g, name, 1, made_parts[i].n_cols, 1);
     }
-    made_floats(g, "blk.0.attn_q_norm.weight", 1, T_HEAD, 0);
-    made_floats(g, "blk.0.attn_k_norm.weight", 1, T_HEAD, 0);
     made_floats(g, "output.weight", T_VOCAB, T_EMBD, 0);
     made_write(g, in);
     CHECK(convert(in, NULL, 0, 0, &err), "%s", err.msg);

@@ -19,30 +19,35 @@ struct part {
     enum tensor_role role;
     uint8_t rows, cols;
     bool optional;
+    const char *arch; /* networks whose name begins so must have it all the same */
 };
 
 static const struct part GLOBAL_PARTS[] = {
-    {"token_embd", {"embed_tokens"}, ROLE_TABLE, DIM_VOCAB, DIM_EMBD, false},
-    {"output_norm", {"norm"}, ROLE_GAIN, DIM_1, DIM_EMBD, false},
-    {"output", {"lm_head"}, ROLE_TABLE, DIM_VOCAB, DIM_EMBD, true},
+    {"token_embd", {"embed_tokens"}, ROLE_TABLE, DIM_VOCAB, DIM_EMBD, false, NULL},
+    {"output_norm", {"norm"}, ROLE_GAIN, DIM_1, DIM_EMBD, false, NULL},
+    {"output", {"lm_head"}, ROLE_TABLE, DIM_VOCAB, DIM_EMBD, true, NULL},
 };
 
 static const struct part LAYER_PARTS[] = {
-    {"attn_norm", {"input_layernorm"}, ROLE_GAIN, DIM_1, DIM_EMBD, false},
-    {"attn_q", {"self_attn.q_proj"}, ROLE_BODY, DIM_Q, DIM_EMBD, false},
-    {"attn_k", {"self_attn.k_proj"}, ROLE_BODY, DIM_KV, DIM_EMBD, false},
-    {"attn_v", {"self_attn.v_proj"}, ROLE_BODY, DIM_KV, DIM_EMBD, false},
-    {"attn_q_norm", {"self_attn.q_norm"}, ROLE_GAIN, DIM_1, DIM_HEAD, true},
-    {"attn_k_norm", {"self_attn.k_norm"}, ROLE_GAIN, DIM_1, DIM_HEAD, true},
+    {"attn_norm", {"input_layernorm"}, ROLE_GAIN, DIM_1, DIM_EMBD, false, NULL},
+    {"attn_q", {"self_attn.q_proj"}, ROLE_BODY, DIM_Q, DIM_EMBD, false, NULL},
+    {"attn_k", {"self_attn.k_proj"}, ROLE_BODY, DIM_KV, DIM_EMBD, false, NULL},
+    {"attn_v", {"self_attn.v_proj"}, ROLE_BODY, DIM_KV, DIM_EMBD, false, NULL},
+    {"attn_q_norm", {"self_attn.q_norm"}, ROLE_GAIN, DIM_1, DIM_HEAD, true,
+     "qwen3"},
+    {"attn_k_norm", {"self_attn.k_norm"}, ROLE_GAIN, DIM_1, DIM_HEAD, true,
+     "qwen3"},
     {"attn_sub_norm", {"self_attn.attn_sub_norm", "self_attn.inner_attn_ln"}, ROLE_GAIN, DIM_1,
-     DIM_Q, true},
-    {"attn_output", {"self_attn.o_proj"}, ROLE_BODY, DIM_EMBD, DIM_Q, false},
-    {"ffn_norm", {"post_attention_layernorm"}, ROLE_GAIN, DIM_1, DIM_EMBD, false},
-    {"ffn_gate", {"mlp.gate_proj"}, ROLE_BODY, DIM_FF, DIM_EMBD, false},
-    {"ffn_up", {"mlp.up_proj"}, ROLE_BODY, DIM_FF, DIM_EMBD, false},
-    {"ffn_sub_norm", {"mlp.ffn_sub_norm", "mlp.ffn_layernorm"}, ROLE_GAIN, DIM_1, DIM_FF, true},
-    {"ffn_down", {"mlp.down_proj"}, ROLE_BODY, DIM_EMBD, DIM_FF, false},
+     DIM_Q, true, "bitnet"},
+    {"attn_output", {"self_attn.o_proj"}, ROLE_BODY, DIM_EMBD, DIM_Q, false, NULL},
+    {"ffn_norm", {"post_attention_layernorm"}, ROLE_GAIN, DIM_1, DIM_EMBD, false, NULL},
+    {"ffn_gate", {"mlp.gate_proj"}, ROLE_BODY, DIM_FF, DIM_EMBD, false, NULL},
+    {"ffn_up", {"mlp.up_proj"}, ROLE_BODY, DIM_FF, DIM_EMBD, false, NULL},
+    {"ffn_sub_norm", {"mlp.ffn_sub_norm", "mlp.ffn_layernorm"}, ROLE_GAIN, DIM_1, DIM_FF, true,
+     "bitnet"},
+    {"ffn_down", {"mlp.down_proj"}, ROLE_BODY, DIM_EMBD, DIM_FF, false, NULL},
 };
+enum { N_LAYER_PARTS = sizeof LAYER_PARTS / sizeof *LAYER_PARTS };
 
 /* Vectors that may accompany a matrix of the body: over its columns or its rows. */
 static const struct companion {
@@ -110,8 +115,10 @@ static bool try_part(struct source *s, const struct part *p, int layer, const ch
     return locate(s, &t, found, err) && (!*found || add(s, &t, err));
 }
 
+/* found_bits: bit 1 + i for companion i. */
 static bool try_companions(struct source *s, enum naming naming, const struct part *p, int layer,
-                           const char *stem, locate_fn *locate, struct bitnet_error *err)
+                           const char *stem, locate_fn *locate, uint8_t *found_bits,
+                           struct bitnet_error *err)
 {
     for (size_t i = 0; i < N_COMPANIONS; i++) {
         const struct companion *c = &COMPANIONS[i];
@@ -125,16 +132,33 @@ static bool try_companions(struct source *s, enum naming naming, const struct pa
         snprintf(t.origin, sizeof t.origin, "%s%s", stem, suffix);
         if (!locate(s, &t, &found, err) || (found && !add(s, &t, err)))
             return false;
+        *found_bits |= (uint8_t)(found << (1 + i));
     }
     return true;
 }
 
+/* Layers are alike: what one has and another lacks was lost on the way, and would go unnoticed. */
+static bool like_first(const struct source *s, int layer, const char *stem, uint8_t found,
+                       uint8_t first, struct bitnet_error *err)
+{
+    const char *suffix = "";
+    for (size_t i = 0; i < N_COMPANIONS; i++)
+        if ((found ^ first) >> (1 + i) & 1)
+            suffix = COMPANIONS[i].name;
+    return found == first ||
+           fail(err, BITNET_BAD, "%s: layers 0 and %d differ: one has '%s%s' and one has not",
+                s->path, layer, stem, suffix);
+}
+
+/* first: what layer 0 has of this part: bit 0 itself, and its companions; the layers behind it must
+ * have the same. */
 static bool build_part(struct source *s, enum naming naming, const char *prefix,
-                       const struct part *p, int layer, locate_fn *locate,
+                       const struct part *p, int layer, locate_fn *locate, uint8_t *first,
                        struct bitnet_error *err)
 {
-    char stem[160], first[160] = "";
-    bool found = false;
+    char stem[160], wanted[160] = "";
+    uint8_t bits = 0;
+    bool found = false, named = p->arch && strncmp(p->arch, s->net.arch, strlen(p->arch)) == 0;
     for (size_t i = 0; i < 2 && !found; i++) {
         const char *name = naming == NAMES_GGUF ? (i ? NULL : p->name) : p->hf[i];
         /* Hugging Face puts the head beside the model, not inside it. */
@@ -148,26 +172,32 @@ static bool build_part(struct source *s, enum naming naming, const char *prefix,
             snprintf(stem, sizeof stem, naming == NAMES_GGUF ? "%sblk.%d.%s" : "%slayers.%d.%s",
                      before, layer, name);
         if (i == 0)
-            memcpy(first, stem, sizeof first);
+            memcpy(wanted, stem, sizeof wanted);
         if (!try_part(s, p, layer, stem, locate, &found, err))
             return false;
     }
-    if (!found && !p->optional)
-        return fail(err, BITNET_BAD, "%s: tensor '%s.weight' is missing", s->path, first);
-    if (found && p->role == ROLE_BODY)
-        return try_companions(s, naming, p, layer, stem, locate, err);
-    return true;
+    if (!found && (!p->optional || named || (layer > 0 && *first)))
+        return fail(err, BITNET_BAD, "%s: tensor '%s.weight' is missing", s->path, wanted);
+    bits = found;
+    if (found && p->role == ROLE_BODY &&
+        !try_companions(s, naming, p, layer, stem, locate, &bits, err))
+        return false;
+    if (layer <= 0)
+        *first = bits;
+    return like_first(s, layer, stem, bits, *first, err);
 }
 
 bool source_build(struct source *s, enum naming naming, const char *prefix, locate_fn *locate,
                   struct bitnet_error *err)
 {
+    uint8_t first[N_LAYER_PARTS];
     for (size_t i = 0; i < sizeof GLOBAL_PARTS / sizeof *GLOBAL_PARTS; i++)
-        if (!build_part(s, naming, prefix, &GLOBAL_PARTS[i], -1, locate, err))
+        if (!build_part(s, naming, prefix, &GLOBAL_PARTS[i], -1, locate, first, err))
             return false;
     for (uint64_t n = 0; n < s->net.n_layers; n++)
-        for (size_t i = 0; i < sizeof LAYER_PARTS / sizeof *LAYER_PARTS; i++)
-            if (!build_part(s, naming, prefix, &LAYER_PARTS[i], (int)n, locate, err))
+        for (size_t i = 0; i < N_LAYER_PARTS; i++)
+            if (!build_part(s, naming, prefix, &LAYER_PARTS[i], (int)n, locate, &first[i],
+                            err))
                 return false;
     return true;
 }
