@@ -112,17 +112,18 @@ static void test_forms(void)
     }
 }
 
-/* weight_scale divides when linear_class says so, or nothing. */
+/* weight_scale divides when linear_class says so, or nothing, or is nowhere. */
 static void test_divide(void)
 {
     static const char *const mores[] = {
+        "",
         ", \"quantization_config\": {\"quant_method\": \"bitnet\"}",
         ", \"quantization_config\": {\"quant_method\": \"bitnet\", \"linear_class\": \"bitlinear\"}"};
     struct made_weights w = {11, false, false, MADE_ONE, 0, 0};
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         struct model_file f;
         why = mores[i];
-        made_folder(in, "LlamaForCausalLM", "silu", mores[i], MADE_PACKED, false, &w);
+        made_folder(in, "BitNetForCausalLM", "silu", mores[i], MADE_PACKED, true, &w);
         if (!open_result(&f, "i8"))
             continue;
         const struct bnp_tensor *t = part(&f, 0);

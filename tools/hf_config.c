@@ -26,9 +26,45 @@ static const struct family {
     {"Qwen3Model", "qwen3", false},
 };
 
+/* Keys that change the computation, unless null, false or this number. */
+static const struct {
+    const char *key;
+    double neutral;
+} UNKNOWN_KEYS[] = {
+    {"attention_bias", 0},          {"mlp_bias", 0},      {"final_logit_softcapping", 0},
+    {"attn_logit_softcapping", 0},  {"logit_scale", 1},   {"logits_scaling", 1},
+    {"embedding_multiplier", 1},    {"residual_multiplier", 1},
+    {"attention_multiplier", 0},
+};
+
 static bool absent(const struct json *v)
 {
     return !v || v->kind == JSON_NULL;
+}
+
+/* For messages. */
+static const char *kind_of(const struct json *v)
+{
+    static const char *const kinds[] = {"null",   "true or false", "a number",
+                                        "a text", "an array",      "an object"};
+    return v ? kinds[v->kind] : "missing";
+}
+
+static const char *shown(const struct json *v)
+{
+    if (!absent(v) && v->kind == JSON_BOOL)
+        return v->truth ? "true" : "false";
+    return !absent(v) && v->text && v->text_bytes < 40 ? v->text : kind_of(v);
+}
+
+/* A member of the wanted kind, or none. */
+static bool member(struct reader *r, const struct json *in, const char *key, enum json_kind kind,
+                   const char *wanted, const struct json **out)
+{
+    const struct json *v = json_get(in, key);
+    *out = absent(v) ? NULL : v;
+    return !*out || v->kind == kind ||
+           fail(r->err, BITNET_BAD, "%s: '%s' is %s, wanted %s", r->path, key, kind_of(v), wanted);
 }
 
 static bool count(struct reader *r, const char *key, bool needed, uint64_t *out)
@@ -39,7 +75,7 @@ static bool count(struct reader *r, const char *key, bool needed, uint64_t *out)
         return true;
     if (!json_i64(v, &i) || i < 1)
         return fail(r->err, BITNET_BAD, "%s: '%s' is %s, wanted a positive integer", r->path, key,
-                    absent(v) ? "missing" : "something else");
+                    shown(v));
     *out = (uint64_t)i;
     return true;
 }
@@ -50,7 +86,7 @@ static bool real(struct reader *r, const struct json *in, const char *key, doubl
     if (absent(v))
         return true;
     return json_f64(v, out) ||
-           fail(r->err, BITNET_BAD, "%s: '%s' is not a number", r->path, key);
+           fail(r->err, BITNET_BAD, "%s: '%s' is %s, wanted a number", r->path, key, shown(v));
 }
 
 static bool read_family(struct reader *r, struct hf_config *c)
@@ -66,8 +102,8 @@ static bool read_family(struct reader *r, struct hf_config *c)
         }
     }
     return fail(r->err, BITNET_BAD, "%s: model class is %.60s, wanted BitNetForCausalLM, "
-                "LlamaForCausalLM, BitLlamaForCausalLM(Inf), Qwen3ForCausalLM or Qwen3Model", r->path,
-                name ? name : "missing");
+                "LlamaForCausalLM, BitLlamaForCausalLM(Inf), Qwen3ForCausalLM or Qwen3Model",
+                r->path, name ? name : "missing");
 }
 
 static bool read_shape(struct reader *r)
@@ -91,12 +127,11 @@ static bool read_numbers(struct reader *r)
     struct net *n = r->net;
     if (absent(json_get(r->root, "rms_norm_eps")))
         return fail(r->err, BITNET_BAD, "%s: 'rms_norm_eps' is missing", r->path);
-    const char *act = json_text(json_get(r->root, "hidden_act"));
-    if (act && (strcmp(act, "relu2") == 0 || strcmp(act, "silu") == 0))
-        n->ffn_act = strcmp(act, "relu2") == 0 ? "relu2" : "silu";
-    else
-        return fail(r->err, BITNET_BAD, "%s: 'hidden_act' is %.40s, wanted relu2 or silu", r->path,
-                    act ? act : "missing");
+    const struct json *act = json_get(r->root, "hidden_act");
+    if (!json_is(act, "relu2") && !json_is(act, "silu"))
+        return fail(r->err, BITNET_BAD, "%s: 'hidden_act' is %s, wanted relu2 or silu", r->path,
+                    shown(act));
+    n->ffn_act = json_is(act, "relu2") ? "relu2" : "silu";
     double partial = 1;
     if (!real(r, r->root, "rms_norm_eps", &n->norm_eps) ||
         !real(r, r->root, "partial_rotary_factor", &partial))
@@ -104,11 +139,37 @@ static bool read_numbers(struct reader *r)
     if (partial != 1)
         return fail(r->err, BITNET_BAD, "%s: 'partial_rotary_factor' is %g, only 1 is known",
                     r->path, partial);
-    const struct json *window = json_get(r->root, "sliding_window");
-    bool sliding = json_true(json_get(r->root, "use_sliding_window"));
-    if (sliding && !absent(window))
+    return true;
+}
+
+/* Attention over all that came before is the only kind. */
+static bool read_windows(struct reader *r)
+{
+    const struct json *use, *types;
+    if (!member(r, r->root, "use_sliding_window", JSON_BOOL, "true or false", &use) ||
+        !member(r, r->root, "layer_types", JSON_ARRAY, "an array", &types))
+        return false;
+    if (json_true(use) && !absent(json_get(r->root, "sliding_window")))
         return fail(r->err, BITNET_BAD, "%s: 'use_sliding_window': attention over a window is not "
                     "supported", r->path);
+    for (const struct json *v = json_first(types); v; v = json_next(v))
+        if (!json_is(v, "full_attention"))
+            return fail(r->err, BITNET_BAD, "%s: 'layer_types' has %s, only full_attention is "
+                        "known", r->path, shown(v));
+    return true;
+}
+
+static bool read_unknown(struct reader *r)
+{
+    for (size_t i = 0; i < sizeof UNKNOWN_KEYS / sizeof *UNKNOWN_KEYS; i++) {
+        const struct json *v = json_get(r->root, UNKNOWN_KEYS[i].key);
+        double number;
+        bool none = absent(v) || (v->kind == JSON_BOOL && !v->truth) ||
+                    (json_f64(v, &number) && number == UNKNOWN_KEYS[i].neutral);
+        if (!none)
+            return fail(r->err, BITNET_BAD, "%s: '%s' is %s, which is not supported", r->path,
+                        UNKNOWN_KEYS[i].key, shown(v));
+    }
     return true;
 }
 
@@ -116,8 +177,11 @@ static bool read_numbers(struct reader *r)
 static bool read_rope(struct reader *r)
 {
     struct net *n = r->net;
-    const struct json *p = json_object(r->root, "rope_parameters");
-    const struct json *scaling = p ? p : json_object(r->root, "rope_scaling");
+    const struct json *p, *scaling;
+    if (!member(r, r->root, "rope_parameters", JSON_OBJECT, "an object", &p) ||
+        !member(r, r->root, "rope_scaling", JSON_OBJECT, "an object", &scaling))
+        return false;
+    scaling = p ? p : scaling;
     n->rope_base = 10000;
     n->rope_factor = n->rope_attn_factor = 1;
     n->beta_fast = 32, n->beta_slow = 1;
@@ -130,6 +194,9 @@ static bool read_rope(struct reader *r)
     const char *type = json_text(json_get(scaling, "rope_type"));
     if (!type)
         type = json_text(json_get(scaling, "type"));
+    if (!type && !absent(json_get(scaling, "factor")))
+        return fail(r->err, BITNET_BAD, "%s: rope scaling has a 'factor' and no 'rope_type'",
+                    r->path);
     if (!type || strcmp(type, "default") == 0)
         return true;
     bool yarn = strcmp(type, "yarn") == 0;
@@ -152,10 +219,27 @@ static bool read_rope(struct reader *r)
     return true;
 }
 
+/* Weights that stay as they are would be quantized here. The head and the embedding are not. */
+static bool read_kept(struct reader *r, const struct json *q)
+{
+    const struct json *kept;
+    if (!member(r, q, "modules_to_not_convert", JSON_ARRAY, "an array", &kept))
+        return false;
+    for (const struct json *v = json_first(kept); v; v = json_next(v))
+        if (!json_is(v, "lm_head") && !json_is(v, "embed_tokens") &&
+            !json_is(v, "model.embed_tokens"))
+            return fail(r->err, BITNET_BAD, "%s: 'modules_to_not_convert' has %s, only lm_head and "
+                        "embed_tokens can stay", r->path, shown(v));
+    return true;
+}
+
 static bool read_quantization(struct reader *r, struct hf_config *c)
 {
-    const struct json *q = json_object(r->root, "quantization_config");
+    const struct json *q;
     int64_t bits;
+    c->scale_divides = true;
+    if (!member(r, r->root, "quantization_config", JSON_OBJECT, "an object", &q))
+        return false;
     if (json_i64(json_get(r->root, "weight_bits"), &bits) && bits == 1)
         c->bitnet = true; /* as the first b1.58 checkpoints say it */
     if (!q)
@@ -170,6 +254,16 @@ static bool read_quantization(struct reader *r, struct hf_config *c)
                     "autobitlinear", r->path, linear);
     c->bitnet = true;
     c->scale_divides = !linear || strcmp(linear, "bitlinear") == 0;
+    return read_kept(r, q);
+}
+
+static bool read_tied(struct reader *r, struct hf_config *c)
+{
+    const struct json *tie;
+    if (!member(r, r->root, "tie_word_embeddings", JSON_BOOL, "true or false", &tie))
+        return false;
+    c->tied = json_true(tie);
+    c->untied = tie && !tie->truth;
     return true;
 }
 
@@ -182,11 +276,8 @@ bool hf_config_read(struct source *s, const char *path, struct hf_config *c,
         return false;
     struct reader r = {doc.root, path, &s->net, err};
     bool ok = doc.root->kind == JSON_OBJECT || fail(err, BITNET_BAD, "%s: no JSON object", path);
-    ok = ok && read_family(&r, c) && read_shape(&r) && read_numbers(&r) && read_rope(&r) &&
-         read_quantization(&r, c);
-    const struct json *tie = ok ? json_get(doc.root, "tie_word_embeddings") : NULL;
-    c->tied = json_true(tie);
-    c->untied = tie && tie->kind == JSON_BOOL && !tie->truth;
+    ok = ok && read_family(&r, c) && read_shape(&r) && read_numbers(&r) && read_windows(&r) &&
+         read_unknown(&r) && read_rope(&r) && read_quantization(&r, c) && read_tied(&r, c);
     json_free(&doc);
     return ok && source_check_net(s, err);
 }
