@@ -292,6 +292,10 @@ static const struct hf_fault {
     {"config.json", "\"rope_theta\"", "\"logit_scale\": 0.5, \"rope_theta\"", "'logit_scale' is 0.5"},
     {"config.json", "\"quant_method\"", "\"modules_to_not_convert\": [\"lm_head\", \"mlp.up_proj\"], \"quant_method\"", "'modules_to_not_convert' has mlp.up_proj"},
     {"config.json", "true", "\"true\"", "'tie_word_embeddings' is a text, wanted true or false"},
+    {"config.json", "\"rope_theta\"", "\"eos_token_id\": 999999, \"rope_theta\"", "'eos_token_id' has 999999, wanted ids from 0 to"},
+    {"config.json", "\"rope_theta\"", "\"eos_token_id\": [1, -1], \"rope_theta\"", "'eos_token_id' has -1"},
+    {"config.json", "\"rope_theta\"", "\"eos_token_id\": {}, \"rope_theta\"", "'eos_token_id' has what is no number"},
+    {"config.json", "\"rope_theta\"", "\"bos_token_id\": 1e3, \"rope_theta\"", "'bos_token_id' has 1e3"},
     {"config.json", "\"bitnet\"", "\"gptq\"", "'quant_method' is gptq"},
     {"config.json", "autobitlinear", "fancy", "'linear_class' is fancy"},
     {"config.json", "true", "false", "'lm_head.weight' is missing"},
@@ -388,6 +392,24 @@ static void test_norms(void)
     check_fault(&other);
 }
 
+static void test_token_names(void)
+{
+    static const struct {
+        const char *text, *says;
+    } faults[] = {{"{\"bos_token\": \"<nope>\"}", "'bos_token' is <nope>, which is no token of"},
+                  {"{\"eos_token\": {\"content\": \"<nope>\"}}", "'eos_token' is <nope>"},
+                  {"{\"eos_token\": 5}", "'eos_token' is no text"}};
+    struct made_weights w = {4, false, false, MADE_ONE, 0, 0};
+    char path[160];
+    snprintf(path, sizeof path, "%s/tokenizer_config.json", in);
+    made_folder(in, "BitNetForCausalLM", "relu2", made_bitnet, MADE_PACKED, true, &w);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        made_file(path, faults[i].text, strlen(faults[i].text));
+        check_refused(faults[i].text, in, BITNET_BAD, faults[i].says);
+    }
+    remove(path);
+}
+
 static void test_hf(void)
 {
     struct made_weights w = {4, false, false, MADE_ONE, 0, 0};
@@ -442,6 +464,7 @@ int main(void)
     snprintf(in, sizeof in, "%s/model", folder);
     test_hf();
     test_norms();
+    test_token_names();
     test_onebit();
     char command[96];
     snprintf(command, sizeof command, "rm -r %s", folder);

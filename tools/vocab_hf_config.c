@@ -7,12 +7,24 @@
 #include "tools/infile.h"
 #include "tools/vocab.h"
 
-/* A token by name, or by an object with its content. */
-static int32_t named(const struct vocab_file *f, const struct json *v)
+static bool absent(const struct json *v)
 {
+    return v == NULL || v->kind == JSON_NULL;
+}
+
+/* A token by name, or by an object with its content; id stays where none is named. Only what begins
+ * and ends a text must be there: others are names for what is not used here. */
+static bool named(const struct vocab_file *f, const struct json *c, const char *key,
+                  const char *path, bool must, int32_t *id, struct bitnet_error *err)
+{
+    const struct json *v = json_get(c, key);
     const char *name =
         json_text(v != NULL && v->kind == JSON_OBJECT ? json_get(v, "content") : v);
-    return name != NULL ? vocab_find_name(f, name) : -1;
+    int32_t found = name != NULL ? vocab_find_name(f, name) : -1;
+    *id = found >= 0 ? found : *id;
+    return found >= 0 || absent(v) || !must ||
+           fail(err, BITNET_BAD, "%s: '%s' is %.40s, which is no token of %s", path, key,
+                name != NULL ? name : "no text", f->path);
 }
 
 /* The template itself, or the one called "default" in a list. */
@@ -29,15 +41,16 @@ static const char *template_text(const struct json *v)
     return NULL;
 }
 
-static bool read_config(struct vocab_file *f, const struct json *c,
+static bool read_config(struct vocab_file *f, const struct json *c, const char *path,
                         struct bitnet_error *err)
 {
     static const char *const keys[] = {"bos_token", "eos_token", "unk_token",
                                        "pad_token"};
     int32_t *const ids[] = {&f->vocab.bos, &f->vocab.eos, &f->vocab.unk, &f->vocab.pad};
     for (size_t i = 0; i < 4; i++) {
-        int32_t id = named(f, json_get(c, keys[i]));
-        *ids[i] = id >= 0 ? id : *ids[i];
+        if (!named(f, c, keys[i], path, i < 2, ids[i], err)) {
+            return false;
+        }
     }
     const struct json *add_bos = json_get(c, "add_bos_token");
     const struct json *add_eos = json_get(c, "add_eos_token");
@@ -57,18 +70,40 @@ static bool read_config(struct vocab_file *f, const struct json *c,
     return true;
 }
 
-static void read_stops(struct vocab_file *f, const struct json *c)
+/* An id, of a token there is. */
+static bool check_id(const struct vocab_file *f, const struct json *v, const char *key,
+                     const char *path, int64_t *id, struct bitnet_error *err)
 {
-    const struct json *eos = json_get(c, "eos_token_id");
+    if (json_i64(v, id) && *id >= 0 && (uint64_t)*id < f->vocab.n_tokens) {
+        return true;
+    }
+    return fail(err, BITNET_BAD, "%s: '%s' has %.40s, wanted ids from 0 to %zu", path, key,
+                v->text != NULL ? v->text : "what is no number", f->vocab.n_tokens - 1);
+}
+
+/* The ids that end an answer: one, or a list. */
+static bool read_stops(struct vocab_file *f, const struct json *c, const char *path,
+                       struct bitnet_error *err)
+{
+    const struct json *bos = json_get(c, "bos_token_id"), *eos = json_get(c, "eos_token_id");
     int64_t id;
-    if (json_i64(eos, &id)) {
+    if (!absent(bos) && !check_id(f, bos, "bos_token_id", path, &id, err)) {
+        return false;
+    }
+    if (!absent(eos) && eos->kind != JSON_ARRAY) {
+        if (!check_id(f, eos, "eos_token_id", path, &id, err)) {
+            return false;
+        }
         vocab_stop(f, id);
+        return true;
     }
     for (eos = json_first(eos); eos != NULL; eos = json_next(eos)) {
-        if (json_i64(eos, &id)) {
-            vocab_stop(f, id);
+        if (!check_id(f, eos, "eos_token_id", path, &id, err)) {
+            return false;
         }
+        vocab_stop(f, id);
     }
+    return true;
 }
 
 /* Newer folders carry the template in a file of its own. */
@@ -113,6 +148,7 @@ bool vocab_hf_neighbours(struct vocab_file *f, const char *path, struct bitnet_e
     static const char *const files[] = {"tokenizer_config.json", "generation_config.json",
                                         "config.json"};
     size_t n_dir = (size_t)(path_base(path) - path);
+    n_dir -= n_dir > 1; /* path_join puts the slash back */
     char *dir = n_dir > 0 ? strndup(path, n_dir) : strdup(".");
     bool ok = dir != NULL || fail(err, BITNET_FAILED, "%s: not enough memory", path);
     for (size_t i = 0; i < sizeof files / sizeof *files && ok; i++) {
@@ -121,11 +157,8 @@ bool vocab_hf_neighbours(struct vocab_file *f, const char *path, struct bitnet_e
         if (name == NULL || !path_is_file(name)) {
             ok = name != NULL || fail(err, BITNET_FAILED, "%s: not enough memory", path);
         } else if ((ok = json_read(&doc, name, err))) {
-            if (i == 0) {
-                ok = read_config(f, doc.root, err);
-            } else {
-                read_stops(f, doc.root);
-            }
+            ok = i == 0 ? read_config(f, doc.root, name, err)
+                        : read_stops(f, doc.root, name, err);
             json_free(&doc);
         }
         free(name);
