@@ -408,6 +408,12 @@ static void test_token_names(void)
         check_refused(faults[i].text, in, BITNET_BAD, faults[i].says);
     }
     remove(path);
+    CHECK(mkdir(path, 0777) == 0, "%s", path);
+    check_refused("a folder", in, BITNET_BAD, "tokenizer_config.json: is no plain file");
+    rmdir(path);
+    CHECK(symlink("nowhere", path) == 0, "%s", path);
+    check_refused("a link to nothing", in, BITNET_FAILED, "tokenizer_config.json: cannot open");
+    remove(path);
 }
 
 static void test_hf(void)

@@ -412,7 +412,9 @@ bool hf_open(struct source *s, const char *dir, const struct import_options *o,
     s->impl = calloc(1, sizeof(struct hf));
     char *config = path_join(dir, "config.json");
     bool ok = s->impl && config ? true : fail(err, BITNET_FAILED, "%s: out of memory", dir);
-    if (ok && !path_is_file(config))
+    bool there = false;
+    ok = ok && path_optional(config, &there, err);
+    if (ok && !there)
         ok = fail(err, BITNET_BAD, "%s: holds no config.json: not a Hugging Face model folder", dir);
     ok = ok && open_all(s, dir, config, err);
     if (ok && o->ffn_act)

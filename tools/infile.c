@@ -138,6 +138,17 @@ bool path_is_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+bool path_optional(const char *path, bool *there, struct bitnet_error *err)
+{
+    struct stat st, link;
+    bool found = stat(path, &st) == 0;
+    *there = found;
+    if (found ? S_ISREG(st.st_mode) : errno == ENOENT && lstat(path, &link) != 0)
+        return true;
+    return found ? fail(err, BITNET_BAD, "%s: is no plain file", path)
+                 : fail(err, BITNET_FAILED, "%s: cannot open: %s", path, strerror(errno));
+}
+
 const char *path_base(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -27,6 +27,8 @@ bool infile_hash(const struct infile *f, struct hasher *h, struct bitnet_error *
 char *path_join(const char *dir, const char *name);
 bool path_is_dir(const char *path);
 bool path_is_file(const char *path);
+/* A file that need not be there; an error when something is there that cannot be read. */
+bool path_optional(const char *path, bool *there, struct bitnet_error *err);
 const char *path_base(const char *path); /* what follows the last slash */
 
 #endif

@@ -111,13 +111,12 @@ static bool read_template_file(struct vocab_file *f, const char *dir,
                                struct bitnet_error *err)
 {
     char *path = path_join(dir, "chat_template.jinja");
-    if (path == NULL || f->chat_template != NULL || !path_is_file(path)) {
-        free(path);
-        return true;
-    }
     struct infile in;
-    bool ok = infile_open(&in, path, err);
-    if (ok) {
+    bool there = false, ok = true;
+    if (path != NULL && f->chat_template == NULL) {
+        ok = path_optional(path, &there, err);
+    }
+    if (ok && there && (ok = infile_open(&in, path, err))) {
         size_t n_bytes = in.n_bytes < 1 << 20 ? (size_t)in.n_bytes : 1 << 20;
         f->chat_template = calloc(n_bytes + 1, 1);
         ok = f->chat_template != NULL
@@ -154,9 +153,10 @@ bool vocab_hf_neighbours(struct vocab_file *f, const char *path, struct bitnet_e
     for (size_t i = 0; i < sizeof files / sizeof *files && ok; i++) {
         char *name = path_join(dir, files[i]);
         struct json_doc doc;
-        if (name == NULL || !path_is_file(name)) {
-            ok = name != NULL || fail(err, BITNET_FAILED, "%s: not enough memory", path);
-        } else if ((ok = json_read(&doc, name, err))) {
+        bool there = false;
+        ok = name != NULL ? path_optional(name, &there, err)
+                          : fail(err, BITNET_FAILED, "%s: not enough memory", path);
+        if (there && ok && (ok = json_read(&doc, name, err))) {
             ok = i == 0 ? read_config(f, doc.root, name, err)
                         : read_stops(f, doc.root, name, err);
             json_free(&doc);
