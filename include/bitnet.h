@@ -146,11 +146,11 @@ struct bitnet_sampling {
     float top_p, min_p;        /* 1 and 0: off */
     float repeat_penalty;      /* 1: off; divides positive logits, multiplies negative ones */
     float presence_penalty, frequency_penalty; /* 0: off; subtracted once, and per occurrence */
-    size_t repeat_last_n;      /* how many of the last tokens the penalties see */
+    size_t repeat_last_n;      /* how many of the last tokens the penalties see; at most 2^20 */
     uint64_t seed;
     bool ignore_eos;           /* stop tokens are never drawn */
     const struct bitnet_bias *bias; /* copied */
-    size_t n_bias;
+    size_t n_bias;                  /* at most 2^20; tokens may repeat, their biases add up */
 };
 struct bitnet_sampling bitnet_sampling_defaults(void);
 bool bitnet_sampler_open(bitnet_sampler **out, const bitnet_model *m,

@@ -9,6 +9,8 @@
  *
  * Draw i of seed s is the i-th output of SplitMix64 (Steele et al. 2014) started at s, its upper 53
  * bits read as a number u in [0, 1): the first candidate whose running sum passes u * total. */
+#include <float.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +18,11 @@
 #include "src/fmath.h"
 #include "src/sampler.h"
 
-enum { SLACK = 256 };
+enum {
+    SLACK = 256,
+    MAX_LAST = 1 << 20, /* repeat_last_n, n_bias: sizes of what a sampler keeps cannot overflow */
+    MAX_BIAS = 1 << 20,
+};
 
 struct candidate {
     float logit;
@@ -45,11 +51,25 @@ struct bitnet_sampling bitnet_sampling_defaults(void)
 
 static bool check_params(const struct bitnet_sampling *p, size_t n_vocab, struct bitnet_error *err)
 {
-    if (!(p->temp >= 0) || !isfinite(p->temp) || p->top_k < 0 || !(p->top_p >= 0 && p->top_p <= 1) ||
-        !(p->min_p >= 0 && p->min_p <= 1) || !(p->repeat_penalty > 0) ||
-        !isfinite(p->repeat_penalty) || !isfinite(p->presence_penalty) ||
-        !isfinite(p->frequency_penalty))
-        return fail(err, BITNET_USAGE, "sampling: a parameter is out of its range");
+    const struct {
+        const char *name;
+        double value, low, high;
+    } limits[] = {
+        {"temp", p->temp, 0, FLT_MAX},
+        {"top_k", p->top_k, 0, INT_MAX},
+        {"top_p", p->top_p, 0, 1},
+        {"min_p", p->min_p, 0, 1},
+        {"repeat_penalty", p->repeat_penalty, FLT_TRUE_MIN, FLT_MAX},
+        {"presence_penalty", p->presence_penalty, -FLT_MAX, FLT_MAX},
+        {"frequency_penalty", p->frequency_penalty, -FLT_MAX, FLT_MAX},
+        {"repeat_last_n", (double)p->repeat_last_n, 0, MAX_LAST},
+        {"n_bias", (double)p->n_bias, 0, MAX_BIAS},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        if (!(limits[i].value >= limits[i].low && limits[i].value <= limits[i].high))
+            return fail(err, BITNET_USAGE, "sampling: %s is %.9g, must be %.9g..%.9g",
+                        limits[i].name, limits[i].value, limits[i].low, limits[i].high);
+    }
     for (size_t i = 0; i < p->n_bias; i++) {
         if (p->bias[i].token < 0 || (size_t)p->bias[i].token >= n_vocab || isnan(p->bias[i].bias))
             return fail(err, BITNET_USAGE, "logit bias: token %d is not in 0..%zu or its bias is "

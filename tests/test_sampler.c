@@ -237,6 +237,50 @@ static void check_logprobs(void)
         CHECK(fabs(logprobs[i] - bitnet_logprob(logits, n_vocab, ids[i])) < 1e-12, "top %zu", i);
 }
 
+static void refuse(struct bitnet_sampling p, const char *says)
+{
+    struct bitnet_error err = {0};
+    bitnet_sampler *s = NULL;
+    CHECK(!bitnet_sampler_open(&s, model, &p, &err) && strstr(err.msg, says), "%s, not %s", err.msg,
+          says);
+    bitnet_sampler_close(s);
+}
+
+static void check_limits(void)
+{
+    const struct bitnet_bias none = {(int32_t)n_vocab, 0}, nan = {0, NAN};
+    struct bitnet_sampling p = plain(-1);
+    refuse(p, "temp is -1");
+    p = plain(INFINITY);
+    refuse(p, "temp is inf");
+    p = plain(NAN);
+    refuse(p, "temp is ");
+    p = plain(1);
+    p.top_k = -1;
+    refuse(p, "top_k is -1");
+    p = plain(1);
+    p.top_p = 1.5f;
+    refuse(p, "top_p is 1.5, must be 0..1");
+    p = plain(1);
+    p.repeat_penalty = 0;
+    refuse(p, "repeat_penalty is 0");
+    p = plain(1);
+    p.repeat_last_n = SIZE_MAX; /* one more is none */
+    refuse(p, "repeat_last_n is ");
+    p.repeat_last_n = (1 << 20) + 1;
+    refuse(p, "repeat_last_n is 1048577, must be 0..1048576");
+    p.repeat_last_n = 1 << 20;
+    bitnet_sampler_close(open_sampler(p));
+    p = plain(1);
+    p.bias = &none;
+    p.n_bias = SIZE_MAX;
+    refuse(p, "n_bias is ");
+    p.n_bias = 1;
+    refuse(p, "logit bias: token ");
+    p.bias = &nan;
+    refuse(p, "logit bias: token 0");
+}
+
 int main(void)
 {
     struct bitnet_error err = {0};
@@ -262,9 +306,7 @@ int main(void)
         check_top_k(often_equal, k);
     }
     check_logprobs();
-    struct bitnet_sampling bad = plain(-1);
-    bitnet_sampler *s = NULL;
-    CHECK(!bitnet_sampler_open(&s, model, &bad, &err), "negative temperature");
+    check_limits();
     free(logits);
     bitnet_model_close(model);
     return check_done();
