@@ -138,7 +138,7 @@ void bitnet_seq_copy(bitnet_session *s, uint32_t to, uint32_t from, size_t n_kee
  * llama.cpp's default chain). temp 0 is greedy: the highest logit, the lowest id among equals. */
 struct bitnet_bias {
     int32_t token;
-    float bias; /* added to the logit; -INFINITY forbids */
+    float bias; /* added to the logit; -INFINITY forbids and INFINITY forces, unless forbidden */
 };
 struct bitnet_sampling {
     float temp;                /* 0: greedy */

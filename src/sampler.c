@@ -241,7 +241,7 @@ static size_t gather(struct bitnet_sampler *s, const float *logits, const uint32
     size_t k = n_top(s), room = k + SLACK, n = 0;
     float least = -INFINITY; /* k are as good, and of equals the earlier ids */
     for (size_t id = 0; id < s->n_vocab; id++) {
-        if (!(logits[id] > least))
+        if (!(logits[id] > least)) /* nor where the logit is not a number: inf - inf */
             continue;
         uint32_t bit = 1u << id % 32;
         if (s->banned[id / 32] & bit || (allowed && !(allowed[id / 32] & bit)))
@@ -261,11 +261,18 @@ static size_t gather(struct bitnet_sampler *s, const float *logits, const uint32
     return k;
 }
 
+/* How far a logit lies below the largest; infinities, which biases make, are all as large. */
+static double below(float logit, float max)
+{
+    return logit == max ? 0 : (double)logit - (double)max;
+}
+
 /* Pops into kept what top-p and min-p leave; probabilities here are at temperature 1. */
 static size_t limit(struct bitnet_sampler *s, size_t n_heap)
 {
     const struct bitnet_sampling *p = &s->params;
-    double max = s->heap[0].logit, total = 0, sum = 0;
+    float max = s->heap[0].logit;
+    double total = 0, sum = 0;
     size_t n;
     if (p->top_p >= 1 && p->min_p <= 0) {
         memcpy(s->kept, s->heap, n_heap * sizeof *s->kept); /* in heap order: the best is first */
@@ -273,11 +280,11 @@ static size_t limit(struct bitnet_sampler *s, size_t n_heap)
     }
     if (p->top_p < 1) {
         for (size_t i = 0; i < n_heap; i++)
-            total += fmath_exp((double)s->heap[i].logit - max);
+            total += fmath_exp(below(s->heap[i].logit, max));
     }
     for (n = 0; n_heap > 0; n++) {
         s->kept[n] = pop(s->heap, &n_heap);
-        double w = fmath_exp((double)s->kept[n].logit - max);
+        double w = fmath_exp(below(s->kept[n].logit, max));
         if (n > 0 && ((p->top_p < 1 && sum >= p->top_p * total) || w < p->min_p))
             break;
         sum += w;
@@ -295,9 +302,10 @@ static double next_uniform(struct bitnet_sampler *s)
 
 static int32_t draw(struct bitnet_sampler *s, size_t n_kept)
 {
-    double max = s->kept[0].logit, total = 0, sum = 0;
+    float max = s->kept[0].logit;
+    double total = 0, sum = 0;
     for (size_t i = 0; i < n_kept; i++) {
-        s->weights[i] = fmath_exp(((double)s->kept[i].logit - max) / s->params.temp);
+        s->weights[i] = fmath_exp(below(s->kept[i].logit, max) / s->params.temp);
         total += s->weights[i];
     }
     double target = next_uniform(s) * total;

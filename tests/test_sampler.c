@@ -122,6 +122,44 @@ static void check_distribution(void)
     }
 }
 
+/* Logits that biases and penalties make infinite: the largest there are, equal to one another. */
+static void check_infinite(void)
+{
+    const struct bitnet_bias forced[] = {{text_ids[3], INFINITY}, {text_ids[1], 1e38f},
+                                         {text_ids[1], 3e38f}, {text_ids[2], INFINITY},
+                                         {text_ids[2], -INFINITY}};
+    const float values[] = {20, 0, 20, 0, 20}, large[] = {20, 1e38f, 0, 0, 1e38f};
+    size_t counts[5];
+    for (int cut = 0; cut < 8; cut++) { /* with and without each limit */
+        struct bitnet_sampling p = plain(1e30f);
+        p.top_k = cut & 1 ? 3 : 0;
+        p.top_p = cut & 2 ? 0.9f : 1;
+        p.min_p = cut & 4 ? 0.5f : 0;
+        p.bias = forced;
+        p.n_bias = 1;
+        count_draws(p, values, 5, 200, counts);
+        CHECK(counts[3] == 200, "cut %d: forced %zu of 200 times", cut, counts[3]);
+        p.n_bias = 5;
+        count_draws(p, values, 5, 200, counts);
+        CHECK(counts[1] > 50 && counts[3] > 50 && counts[1] + counts[3] == 200,
+              "cut %d: two forced %zu and %zu of 200 times", cut, counts[1], counts[3]);
+    }
+    struct bitnet_sampling p = plain(1);
+    p.repeat_penalty = 1e-38f;
+    bitnet_sampler *s = open_sampler(p);
+    bitnet_sampler_see(s, text_ids[0]);
+    set_logits(large, 5);
+    CHECK(bitnet_sample(s, logits, NULL) == text_ids[0], "infinite by penalty");
+    bitnet_sampler_close(s);
+    p = plain(0);
+    p.bias = forced;
+    p.n_bias = 5;
+    s = open_sampler(p);
+    set_logits(values, 5);
+    CHECK(bitnet_sample(s, logits, NULL) == text_ids[1], "greedy: lowest id of those forced");
+    bitnet_sampler_close(s);
+}
+
 static void check_cuts(void)
 {
     const float values[] = {0, 3, 2, 1, -1};
@@ -298,6 +336,7 @@ int main(void)
     check_greedy();
     check_penalties();
     check_distribution();
+    check_infinite();
     check_cuts();
     check_seed();
     for (int k = 1; k < 5000; k = 3 * k + 1) {
