@@ -253,7 +253,8 @@ static size_t gather(struct bitnet_sampler *s, const float *logits, const uint32
             least = s->heap[k - 1].logit;
         }
     }
-    if (n <= k) {
+    /* Of exactly k the rest may only have been left out: they are drawn from in the same order. */
+    if (n < k || k == s->n_vocab) {
         make_heap(s->heap, n);
         return n;
     }

@@ -260,6 +260,28 @@ static void check_top_k(float (*logit)(int32_t), int k)
     bitnet_sampler_close(top);
 }
 
+/* Logits that cannot be among the top k may be left out, as bitnet_eval_for does: the same draws. */
+static void check_left_out(void)
+{
+    const float values[] = {1, 1.5f, 0.5f, 2, 1.2f, 0.2f, 1.9f, 0.1f};
+    struct bitnet_sampling p = plain(1);
+    p.top_k = 8;
+    bitnet_sampler *all = open_sampler(p), *few = open_sampler(p);
+    size_t n_same = 0;
+    for (size_t i = 0; i < 200; i++) {
+        set_logits(values, 8);
+        int32_t id = bitnet_sample(all, logits, NULL);
+        for (size_t j = 0; j < n_vocab; j++)
+            logits[j] = -INFINITY;
+        for (size_t j = 0; j < 8; j++)
+            logits[text_ids[j]] = values[j];
+        n_same += bitnet_sample(few, logits, NULL) == id;
+    }
+    CHECK(n_same == 200, "%zu of 200 draws are the same without the other logits", n_same);
+    bitnet_sampler_close(all);
+    bitnet_sampler_close(few);
+}
+
 static void check_logprobs(void)
 {
     int32_t ids[5];
@@ -344,6 +366,7 @@ int main(void)
         check_top_k(fallen, k);
         check_top_k(often_equal, k);
     }
+    check_left_out();
     check_logprobs();
     check_limits();
     free(logits);
