@@ -366,15 +366,16 @@ static int byte_at(const uint8_t *block, size_t n_cols, size_t r, size_t k)
     return (int)(16 * nibble_at(block, n_cols, 0, r, k) + nibble_at(block, n_cols, 1, r, k)) - 128;
 }
 
-/* Row r's two norms, 16 floats apart. A sum of squares is exact in int32 and its root, after one
- * more rounding, off by less than the step to the next float. */
+/* Row r's two norms, 16 floats apart. Sums of squares are exact, for 2^14 * 2^32 columns stay far
+ * below 2^64; as a float, its root taken, such a sum is off by less than the step to the next
+ * float. 2^17 columns of -128 come to 2^31, one more than an int32 holds. */
 static void norms_of(float norms[2], const uint8_t *block, size_t n_cols, size_t r)
 {
-    int32_t lower = 0, whole = 0;
+    uint64_t lower = 0, whole = 0;
     for (size_t k = 0; k < n_cols; k++) {
         int l = 2 * (int)nibble_at(block, n_cols, 1, r, k) - 15, v = byte_at(block, n_cols, r, k);
-        lower += l * l;
-        whole += v * v;
+        lower += (uint64_t)(l * l);
+        whole += (uint64_t)(v * v);
     }
     norms[0] = nextafterf(sqrtf((float)lower) / 2, INFINITY);
     norms[1] = nextafterf(sqrtf((float)whole), INFINITY);

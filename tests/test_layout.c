@@ -286,6 +286,27 @@ static void check_norms(void)
     }
 }
 
+/* 2^17 columns of -128, whose squares sum to one more than int32 holds, and four times as many,
+ * whose sum is no int32 at all. */
+static void check_large_norms(void)
+{
+    for (size_t n_cols = (size_t)1 << 17; n_cols <= (size_t)1 << 19; n_cols *= 4) {
+        size_t bytes = layout_block_bytes(ENC_I8X2, 0, n_cols);
+        int8_t *wide = malloc(BLOCK_ROWS * n_cols);
+        uint8_t *packed = malloc(bytes);
+        float norms[2], want[2] = {7.5f * sqrtf((float)n_cols), 128 * sqrtf((float)n_cols)};
+        memset(wide, -128, BLOCK_ROWS * n_cols);
+        layout_pack(packed, ENC_I8X2, 0, wide, NULL, n_cols);
+        memcpy(&norms[0], packed, sizeof norms[0]);
+        memcpy(&norms[1], packed + LINE_BYTES, sizeof norms[1]);
+        for (size_t i = 0; i < 2; i++)
+            CHECK(norms[i] > want[i] && norms[i] < want[i] * 1.000001f, "%zu columns: %g, not %g",
+                  n_cols, (double)norms[i], (double)want[i]);
+        free(wide);
+        free(packed);
+    }
+}
+
 static void check_sizes(void)
 {
     uint64_t lines, scale;
@@ -360,6 +381,7 @@ int main(void)
     }
     check_invalid();
     check_norms();
+    check_large_norms();
     check_sizes();
     check_known();
     check_halves();
