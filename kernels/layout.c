@@ -6,7 +6,6 @@
  * shifts dword f into its field and ors them together; unpacking shifts back and masks. */
 #include "kernels/layout.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "kernels/half.h"
@@ -354,31 +353,10 @@ static void pack_scales(uint8_t *block, const struct cut *c, const uint16_t *sca
         }
 }
 
-/* Column k of row r of the upper (0) or lower (1) plane. */
-static unsigned nibble_at(const uint8_t *block, size_t n_cols, int plane, size_t r, size_t k)
-{
-    const uint8_t *row = block + i8x2_offset(n_cols, plane, r);
-    return row[k / 128 * LINE_BYTES + k % 64] >> k / 64 % 2 * 4 & 15;
-}
-
 static int byte_at(const uint8_t *block, size_t n_cols, size_t r, size_t k)
 {
-    return (int)(16 * nibble_at(block, n_cols, 0, r, k) + nibble_at(block, n_cols, 1, r, k)) - 128;
-}
-
-/* Row r's two norms, 16 floats apart. Sums of squares are exact, for 2^14 * 2^32 columns stay far
- * below 2^64; as a float, its root taken, such a sum is off by less than the step to the next
- * float. 2^17 columns of -128 come to 2^31, one more than an int32 holds. */
-static void norms_of(float norms[2], const uint8_t *block, size_t n_cols, size_t r)
-{
-    uint64_t lower = 0, whole = 0;
-    for (size_t k = 0; k < n_cols; k++) {
-        int l = 2 * (int)nibble_at(block, n_cols, 1, r, k) - 15, v = byte_at(block, n_cols, r, k);
-        lower += (uint64_t)(l * l);
-        whole += (uint64_t)(v * v);
-    }
-    norms[0] = nextafterf(sqrtf((float)lower) / 2, INFINITY);
-    norms[1] = nextafterf(sqrtf((float)whole), INFINITY);
+    return 16 * i8x2_nibble(block + i8x2_offset(n_cols, 0, r), k) +
+           i8x2_nibble(block + i8x2_offset(n_cols, 1, r), k) - 128;
 }
 
 static void pack_planes(uint8_t *block, const int8_t *values, size_t n_cols)
@@ -393,7 +371,7 @@ static void pack_planes(uint8_t *block, const int8_t *values, size_t n_cols)
             low[at] |= (uint8_t)((u & 15) << shift);
         }
         float norms[2];
-        norms_of(norms, block, n_cols, r);
+        i8x2_row_norms(norms, block, n_cols, r);
         memcpy(block + 4 * r, &norms[0], sizeof(float));
         memcpy(block + LINE_BYTES + 4 * r, &norms[1], sizeof(float));
     }
@@ -404,7 +382,7 @@ static bool unpack_planes(int8_t *values, const uint8_t *block, size_t n_cols)
     bool good = true;
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
         float norms[2];
-        norms_of(norms, block, n_cols, r);
+        i8x2_row_norms(norms, block, n_cols, r);
         good &= memcmp(block + 4 * r, &norms[0], sizeof(float)) == 0 &&
                 memcmp(block + LINE_BYTES + 4 * r, &norms[1], sizeof(float)) == 0;
         for (size_t k = 0; k < n_cols; k++) {

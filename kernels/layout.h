@@ -111,12 +111,21 @@ static inline size_t i8x2_offset(size_t n_cols, int plane, size_t r)
     return LINE_BYTES * (block + 2 + ((size_t)plane * BLOCK_ROWS + r % BLOCK_ROWS) * n);
 }
 
+/* Column k of a row of one plane. */
+static inline int i8x2_nibble(const uint8_t *row, size_t k)
+{
+    return row[k / 128 * LINE_BYTES + k % 64] >> k / 64 % 2 * 4 & 15;
+}
+
 /* And the first of a row's norms; the second lies a line behind. */
 static inline size_t i8x2_norms(size_t n_cols, size_t r)
 {
     size_t first = r / BLOCK_ROWS * BLOCK_ROWS;
     return i8x2_offset(n_cols, 0, first) - 2 * LINE_BYTES + r % BLOCK_ROWS * sizeof(float);
 }
+
+/* What row r's norms must be, out of a block's planes. */
+void i8x2_row_norms(float norms[2], const uint8_t *block, size_t n_cols, size_t r);
 
 /* Packs one block. values[16][n_cols] are the integers named above (t, +-1, int8, ...); for F16
  * they are halves (const uint16_t *). scales[16][n_groups] are halves, n_groups =
@@ -127,6 +136,9 @@ void layout_pack(uint8_t *block, enum encoding e, uint32_t group, const void *va
  * not its row's). */
 bool layout_unpack(void *values, uint16_t *scales, const uint8_t *block, enum encoding e,
                    uint32_t group, size_t n_cols);
+/* The first block with such a code or norm, or layout_blocks(n_rows). Reads all lines of T2, T1_6
+ * and I8X2 once, fast. */
+size_t layout_bad_block(const struct matrix *m);
 /* Row `row` as floats, scales applied (not SCALE_COLUMN): embedding lookup. out[n_cols] */
 void layout_row(float *out, const struct matrix *m, size_t row);
 

@@ -12,7 +12,7 @@ static uint16_t load_half(const uint8_t *p)
 }
 
 /* The value of one weight in one line: row r, column k of the line. A T2 code 3 or a T1_6 byte
- * above 242 has no meaning and cannot do harm. */
+ * above 242 has no meaning: it is read as a small number, and by another tier as another one. */
 static int line_value(const uint8_t *line, enum encoding e, size_t r, size_t k)
 {
     uint8_t byte = line[4 * r + k % 4];
@@ -47,19 +47,13 @@ static size_t line_cols(enum encoding e)
     }
 }
 
-/* Column k of a row of one plane of i8x2. */
-static int nibble(const uint8_t *row, size_t k)
-{
-    return row[k / 128 * LINE_BYTES + k % 64] >> k / 64 % 2 * 4 & 15;
-}
-
 static void unpack_i8x2(int8_t *rows, size_t stride, const struct matrix *w, const uint8_t *block)
 {
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
         const uint8_t *high = block + i8x2_offset(w->n_cols, 0, r);
         const uint8_t *low = block + i8x2_offset(w->n_cols, 1, r);
         for (size_t k = 0; k < w->n_cols; k++) {
-            rows[r * stride + k] = (int8_t)(16 * nibble(high, k) + nibble(low, k) - 128);
+            rows[r * stride + k] = (int8_t)(16 * i8x2_nibble(high, k) + i8x2_nibble(low, k) - 128);
         }
     }
 }
@@ -172,7 +166,7 @@ static void i8x2_nibbles(int32_t isum[NIBBLES_TOK], const uint8_t *row, const ui
     for (size_t t = 0; t < n_tok; t++) {
         isum[t] = 0;
         for (size_t k = 0; k < 128 * n_lines; k++) {
-            isum[t] += nibble(row, k) * q[t * q_stride + k];
+            isum[t] += i8x2_nibble(row, k) * q[t * q_stride + k];
         }
     }
 }

@@ -424,3 +424,16 @@ bool bnp_verify(const struct bnp *f, size_t i, struct bitnet_error *err)
         return fail(err, BITNET_BAD, "%s: bytes after tensor '%s' are not zero", f->path, t->name);
     return true;
 }
+
+bool bnp_verify_codes(const struct bnp *f, size_t i, struct bitnet_error *err)
+{
+    const struct bnp_tensor *t = &f->tensors[i];
+    size_t bad = layout_bad_block(&t->matrix), row = bad * BLOCK_ROWS, n_rows = t->matrix.n_rows;
+    if (bad == layout_blocks(n_rows))
+        return true;
+    size_t last = n_rows - row < BLOCK_ROWS ? n_rows - 1 : row + BLOCK_ROWS - 1;
+    return fail(err, BITNET_BAD, "%s: tensor '%s', rows %zu..%zu: %s; convert the model again from "
+                "its source", f->path, t->name, row, last,
+                t->matrix.encoding == ENC_I8X2 ? "a norm that is not its row's"
+                                               : "a code without meaning");
+}

@@ -96,8 +96,8 @@ struct bnp {
 
 /* Checks header, metadata and directory completely: bounds, overflow, overlap, duplicates,
  * alignment, version, checksums; also the tokenizer section's checksum, its content is
- * tokenizer.h's. Tensor data is not touched. bytes are 64-byte aligned; they and path, which is
- * for messages, must outlive the file. */
+ * tokenizer.h's. Tensor data is not touched: the two below that verify check it. bytes are 64-byte
+ * aligned; they and path, which is for messages, must outlive the file. */
 bool bnp_open(struct bnp *f, const uint8_t *bytes, uint64_t n_bytes, const char *path,
               struct bitnet_error *err);
 void bnp_close(struct bnp *f);
@@ -117,5 +117,9 @@ bool bnp_text_ok(const char *text, size_t n_bytes);
 
 /* Compares the checksum of tensor i's bytes; fails naming the tensor. */
 bool bnp_verify(const struct bnp *f, size_t i, struct bitnet_error *err);
+/* Are all codes and norms of tensor i such as kernels/layout.h gives a meaning? Fails naming the
+ * tensor and the first rows where they are not. Opening a file trusts them: others do no harm to
+ * memory, but the text may then differ from tier to tier or with what is asked for. */
+bool bnp_verify_codes(const struct bnp *f, size_t i, struct bitnet_error *err);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "tests/bnp_sample.h"
 #include "tests/check.h"
+#include "tools/tools.h"
 
 static uint8_t *sample; /* a good file */
 static size_t n_sample, n_front; /* its length; where its directory ends */
@@ -422,6 +423,39 @@ static void test_verify(void)
     free(b);
 }
 
+/* Codes without meaning under right checksums. The sample's bytes are such in two tensors. */
+static void test_codes(void)
+{
+    struct bitnet_error err = {0};
+    struct bnp f;
+    uint8_t *b = malloc(n_sample);
+    int8_t values[BLOCK_ROWS * 131] = {0};
+    memcpy(b, sample, n_sample);
+    CHECK(bnp_open(&f, b, n_sample, "x.bnp", &err), "%s", err.msg);
+    for (size_t i = 0; i < f.n_tensors; i++) {
+        const struct matrix *m = &f.tensors[i].matrix;
+        enum encoding e = (enum encoding)m->encoding;
+        size_t bytes = layout_block_bytes(e, m->group, m->n_cols);
+        bool may_be_bad = e == ENC_T2 || e == ENC_T1_6 || e == ENC_I8X2;
+        bool is_bad = e == ENC_T2 || e == ENC_I8X2;
+        err = (struct bitnet_error){0};
+        CHECK(bnp_verify_codes(&f, i, &err) == !is_bad, "%s: %s", f.tensors[i].name, err.msg);
+        for (size_t n = 0; may_be_bad && n < layout_blocks(m->n_rows); n++)
+            layout_pack(b + f.tensors[i].off + n * bytes, e, 0, values, NULL, m->n_cols);
+        err = (struct bitnet_error){0};
+        CHECK(bnp_verify_codes(&f, i, &err), "%s", err.msg);
+        if (!may_be_bad)
+            continue;
+        b[f.tensors[i].off + bytes] = 0xff; /* of five trits, of four codes or of a norm */
+        CHECK(!bnp_verify_codes(&f, i, &err) && err.code == BITNET_BAD && one_line(err.msg) &&
+              strstr(err.msg, f.tensors[i].name) && strstr(err.msg, ", rows 16.."), "%s", err.msg);
+    }
+    bnp_close(&f);
+    free(b);
+    char *argv[] = {"verify", "--quiet", "sample.bnp", NULL};
+    CHECK(tool_verify(3, argv) == BITNET_BAD, "the command finds them good");
+}
+
 static void test_strangers(void)
 {
     static const struct {
@@ -468,6 +502,7 @@ int main(void)
     test_flips();
     test_random();
     test_verify();
+    test_codes();
     test_strangers();
     free(sample);
     unlink(path);

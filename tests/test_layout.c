@@ -233,6 +233,43 @@ static void check_row(const struct kind *kind, enum scale_kind s, size_t n_cols)
     free(out);
 }
 
+/* Looking at the lines must find what unpacking finds, in whichever block it stands. */
+static bool holds_good(enum encoding e, uint32_t group, size_t n_cols)
+{
+    static uint8_t lines[3 * sizeof block];
+    size_t bytes = layout_block_bytes(e, group, n_cols);
+    bool good = layout_unpack(&back, scales_back, block, e, group, n_cols);
+    struct matrix m = {.lines = lines, .n_rows = 3 * BLOCK_ROWS - 1, .n_cols = n_cols,
+                       .group = group, .encoding = (uint8_t)e,
+                       .scale_kind = group ? SCALE_GROUP : SCALE_NONE};
+    layout_pack(lines, e, group, &values, scales, n_cols);
+    for (size_t b = 0; b < 3; b++) {
+        memcpy(lines + bytes, lines, bytes);
+        memcpy(lines + 2 * bytes, lines, bytes);
+        memcpy(lines + b * bytes, block, bytes);
+        size_t bad = layout_bad_block(&m);
+        CHECK(bad == (good ? 3 : b), "encoding %d group %u: block %zu of 3, not %zu", (int)e, group,
+              bad, b);
+        layout_pack(lines, e, group, &values, scales, n_cols);
+    }
+    return good;
+}
+
+/* Every bit of the lines of grouped ternary codes, flipped; scales may be anything. */
+static void check_invalid_grouped(void)
+{
+    const struct kind kind = {ENC_T2, 32, "t2g32", -1, 1};
+    size_t bytes = layout_block_bytes(kind.e, kind.group, 70), n_bad = 0;
+    draw_values(&kind, 70);
+    memset(scales, 0xff, sizeof scales);
+    for (size_t bit = 0; bit < 8 * bytes; bit += 3) {
+        layout_pack(block, kind.e, kind.group, &values, scales, 70);
+        block[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        n_bad += !holds_good(kind.e, kind.group, 70);
+    }
+    CHECK(n_bad > bytes / 4, "%zu flipped bits of %zu bytes made bad codes", n_bad, bytes);
+}
+
 static void check_invalid(void)
 {
     for (size_t n_cols = 1; n_cols < 90; n_cols += 11) {
@@ -242,7 +279,7 @@ static void check_invalid(void)
             for (int f = 0; f < 4; f++) {
                 layout_pack(block, ENC_T2, 0, &values, NULL, n_cols);
                 block[at] |= (uint8_t)(3 << 2 * f);
-                CHECK(!layout_unpack(&back, NULL, block, ENC_T2, 0, n_cols),
+                CHECK(!holds_good(ENC_T2, 0, n_cols),
                       "t2: code 3 in byte %zu field %d accepted", at, f);
             }
     }
@@ -251,7 +288,7 @@ static void check_invalid(void)
         for (size_t at = 0; at < bytes; at += 7) {
             layout_pack(block, ENC_T1_6, 0, &values, NULL, 50);
             block[at] = (uint8_t)byte;
-            CHECK(layout_unpack(&back, NULL, block, ENC_T1_6, 0, 50) == (byte <= 242),
+            CHECK(holds_good(ENC_T1_6, 0, 50) == (byte <= 242),
                   "t1.6: byte %d at %zu", byte, at);
         }
 }
@@ -281,7 +318,7 @@ static void check_norms(void)
     }
     for (size_t i = 0; i < 2; i++) {
         block[64 * i + 4 * 5] ^= 1;
-        CHECK(!layout_unpack(&back, NULL, block, ENC_I8X2, 0, N), "a wrong norm");
+        CHECK(!holds_good(ENC_I8X2, 0, N), "a wrong norm");
         block[64 * i + 4 * 5] ^= 1;
     }
 }
@@ -380,6 +417,7 @@ int main(void)
                     check_row(&kinds[i], (enum scale_kind)s, n_cols);
     }
     check_invalid();
+    check_invalid_grouped();
     check_norms();
     check_large_norms();
     check_sizes();

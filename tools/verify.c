@@ -1,4 +1,5 @@
-/* verify.c: `bitnet verify FILE...` compares every checksum of a model file with its bytes. */
+/* verify.c: `bitnet verify FILE...` compares every checksum of a model file with its bytes, and
+ * looks for codes that have no meaning, which no checksum finds. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -15,7 +16,7 @@ static bool verify_tensors(const struct model_file *f, bool quiet, struct bitnet
     progress_start(&bar, "verify", "B", f->map.n_bytes, quiet);
     for (size_t i = 0; i < f->bnp.n_tensors && good; i++) {
         progress_set(&bar, f->bnp.tensors[i].off);
-        good = bnp_verify(&f->bnp, i, err);
+        good = bnp_verify(&f->bnp, i, err) && bnp_verify_codes(&f->bnp, i, err);
     }
     progress_clear(&bar);
     return good;
