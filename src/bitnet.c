@@ -188,12 +188,24 @@ static bool check_options(const bitnet_model *m, const struct bitnet_session_opt
                           struct bitnet_error *err)
 {
     enum { MAX_CTX = 1 << 20, MAX_SEQS = 4096, MAX_BATCH = 65536 };
+    const struct {
+        const char *name;
+        size_t value, least, most;
+    } limits[] = {
+        {"n_seqs", o->n_seqs, 1, MAX_SEQS},
+        {"max_batch", o->max_batch, 1, MAX_BATCH},
+        {"max_logits", o->max_logits, 1, MAX_BATCH},
+        {"kv", (size_t)o->kv, BITNET_KV_F16, BITNET_KV_I8},
+        {"act", (size_t)o->act, BITNET_ACT_I8, BITNET_ACT_SIGN},
+    };
     if (o->n_ctx > MAX_CTX)
         return fail(err, BITNET_USAGE, "-c %zu: the context must be 1..%d tokens", o->n_ctx,
                     MAX_CTX);
-    if (o->n_seqs > MAX_SEQS || o->max_batch > MAX_BATCH || o->max_logits > MAX_BATCH)
-        return fail(err, BITNET_USAGE, "session: %zu sequences, batch %zu: at most %d and %d",
-                    o->n_seqs, o->max_batch, MAX_SEQS, MAX_BATCH);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        if (limits[i].value < limits[i].least || limits[i].value > limits[i].most)
+            return fail(err, BITNET_USAGE, "session: %s is %zu, must be %zu..%zu", limits[i].name,
+                        limits[i].value, limits[i].least, limits[i].most);
+    }
     if (o->n_ctx > m->model.shape.n_ctx_train && m->model.rope.scaling == ROPE_NONE)
         return fail(err, BITNET_USAGE, "-c %zu: the model was trained for %zu tokens", o->n_ctx,
                     m->model.shape.n_ctx_train);

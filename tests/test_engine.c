@@ -205,6 +205,31 @@ static void check_limits(void)
     CHECK(!bitnet_model_open(&no_model, "/nonexistent.bnp", &err), "missing file opened");
 }
 
+static void check_options(void)
+{
+    const struct {
+        struct bitnet_session_options o;
+        const char *says;
+    } bad[] = {
+        {{.n_ctx = (1 << 20) + 1}, "-c 1048577"},
+        {{.n_ctx = 100000}, "-c 100000"}, /* trained for fewer, and no scaling of positions */
+        {{.n_seqs = 4097}, "n_seqs is 4097, must be 1..4096"},
+        {{.max_batch = 65537}, "max_batch is 65537, must be 1..65536"},
+        {{.max_logits = 65537}, "max_logits is 65537, must be 1..65536"},
+        {{.max_logits = SIZE_MAX}, "max_logits is "},
+        {{.kv = (enum bitnet_kv)2}, "kv is 2, must be 0..1"},
+        {{.act = (enum bitnet_act)7}, "act is 7, must be 1..6"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct bitnet_error err = {0};
+        bitnet_session *s = NULL;
+        CHECK(!bitnet_session_open(&s, engine, model, &bad[i].o, &err) &&
+              err.code == BITNET_USAGE && strstr(err.msg, bad[i].says), "%s, not %s", err.msg,
+              bad[i].says);
+        bitnet_session_close(s);
+    }
+}
+
 /* A model whose tokens 0 to 15 have no number for an embedding: an error for what comes after such a
  * token, too, however its keys and values are kept. */
 static void check_nan(enum bitnet_kv kv)
@@ -258,6 +283,7 @@ int main(void)
     check_batching((struct bitnet_session_options){.act = BITNET_ACT_F32}, "f32 activations");
     check_sequences();
     check_limits();
+    check_options();
     check_nan(BITNET_KV_F16);
     check_nan(BITNET_KV_I8);
     bitnet_model_close(model);
