@@ -43,7 +43,8 @@ typedef struct bitnet_sampler bitnet_sampler;
 const char *bitnet_version(void); /* "0.1.0" */
 
 /* Engine. tier NULL: the best that this CPU runs and that passes its self-test; a named tier that
- * is unknown or unusable is an error. n_threads 0: one for each core the process may use. */
+ * is unknown or unusable is an error. n_threads: 1..256, or 0: one for each core the process may
+ * use. */
 bool bitnet_engine_open(bitnet_engine **out, const char *tier, int n_threads,
                         struct bitnet_error *err);
 void bitnet_engine_close(bitnet_engine *e);
@@ -97,13 +98,16 @@ enum bitnet_act { BITNET_ACT_MODEL, /* what the model's family was trained with 
                   BITNET_ACT_I8, BITNET_ACT_I8_G32, BITNET_ACT_I8_G128, BITNET_ACT_F32,
                   BITNET_ACT_I4, BITNET_ACT_SIGN };
 struct bitnet_session_options {
-    size_t n_ctx;      /* tokens per sequence; 0: the model's own context, at most 4096 */
-    size_t n_seqs;     /* 0: 1 */
-    size_t max_batch;  /* most tokens of one bitnet_eval; 0: 128 */
-    size_t max_logits; /* most wanted rows of one bitnet_eval; 0: n_seqs */
+    size_t n_ctx;      /* tokens per sequence, at most 2^20, and no more than the model was trained
+                        * for if its positions are not scaled; 0: the latter, at most 4096 */
+    size_t n_seqs;     /* at most 4096; 0: 1 */
+    size_t max_batch;  /* most tokens of one bitnet_eval, at most 65536; 0: 128 */
+    size_t max_logits; /* most wanted rows of one bitnet_eval, at most 65536; 0: n_seqs */
     enum bitnet_kv kv;
     enum bitnet_act act;
 };
+/* What a session with these options, inside their ranges, takes beside an engine with a thread for
+ * each core the process may use; each thread more or less counts. SIZE_MAX: past all bounds. */
 size_t bitnet_session_bytes(const bitnet_model *m, const struct bitnet_session_options *o);
 bool bitnet_session_open(bitnet_session **out, bitnet_engine *e, const bitnet_model *m,
                          const struct bitnet_session_options *o, struct bitnet_error *err);
@@ -116,8 +120,9 @@ struct bitnet_input {
     uint32_t seq;     /* tokens of one sequence stand in order; sequences may be mixed */
     bool want_logits; /* leave this position's logits behind */
 };
-/* Appends the tokens to their sequences. Fails, with nothing changed, when an id is out of range,
- * a sequence would pass n_ctx or a limit above is passed; fails when a logit is not finite. */
+/* Appends the tokens to their sequences. Fails, with nothing appended, when an id is not below
+ * n_vocab or seq not below n_seqs, a sequence would pass n_ctx or a limit above is passed. Fails,
+ * too, when a wanted logit is not finite; the tokens have been appended then. */
 bool bitnet_eval(bitnet_session *s, const struct bitnet_input *in, size_t n_in,
                  struct bitnet_error *err);
 /* The same, where wanted row i is for nothing but samplers[i]'s next draw without a mask (NULL: for
@@ -125,7 +130,8 @@ bool bitnet_eval(bitnet_session *s, const struct bitnet_input *in, size_t n_in,
  * where the model's head is i8x2; the rest are the same. */
 bool bitnet_eval_for(bitnet_session *s, const struct bitnet_input *in, size_t n_in,
                      bitnet_sampler *const *samplers, struct bitnet_error *err);
-/* Row i of the wanted logits of the last bitnet_eval: [n_vocab], in input order. Writable. */
+/* Row i of the wanted logits of the last bitnet_eval: [n_vocab], in input order. Writable. i is
+ * below the number of rows wanted, and seq, to and from below n_seqs: nothing here looks. */
 float *bitnet_logits(bitnet_session *s, size_t i);
 /* The final hidden state (after the output norm) of the same row: [n_embd]. */
 const float *bitnet_hidden(const bitnet_session *s, size_t i);
@@ -135,17 +141,19 @@ void bitnet_seq_cut(bitnet_session *s, uint32_t seq, size_t n_keep); /* drop all
 void bitnet_seq_copy(bitnet_session *s, uint32_t to, uint32_t from, size_t n_keep);
 
 /* Sampler: penalties, bias and mask, then top-k, top-p, min-p, temperature, one draw (the order of
- * llama.cpp's default chain). temp 0 is greedy: the highest logit, the lowest id among equals. */
+ * llama.cpp's default chain). temp 0 is greedy: the highest logit, the lowest id among equals.
+ * Parameters outside the ranges beside them are refused. */
 struct bitnet_bias {
     int32_t token;
     float bias; /* added to the logit; -INFINITY forbids and INFINITY forces, unless forbidden */
 };
 struct bitnet_sampling {
-    float temp;                /* 0: greedy */
-    int top_k;                 /* 0: off */
-    float top_p, min_p;        /* 1 and 0: off */
-    float repeat_penalty;      /* 1: off; divides positive logits, multiplies negative ones */
-    float presence_penalty, frequency_penalty; /* 0: off; subtracted once, and per occurrence */
+    float temp;                /* 0 and up, finite; 0: greedy */
+    int top_k;                 /* 0 and up; 0: off */
+    float top_p, min_p;        /* 0..1; 1 and 0: off */
+    float repeat_penalty;      /* above 0, finite; divides positive logits, multiplies negative
+                                * ones; 1: off */
+    float presence_penalty, frequency_penalty; /* finite; subtracted once, per occurrence; 0: off */
     size_t repeat_last_n;      /* how many of the last tokens the penalties see; at most 2^20 */
     uint64_t seed;
     bool ignore_eos;           /* stop tokens are never drawn */
@@ -157,14 +165,17 @@ bool bitnet_sampler_open(bitnet_sampler **out, const bitnet_model *m,
                          const struct bitnet_sampling *p, struct bitnet_error *err);
 void bitnet_sampler_close(bitnet_sampler *s);
 void bitnet_sampler_reset(bitnet_sampler *s, uint64_t seed); /* forget all, as if newly opened */
-void bitnet_sampler_see(bitnet_sampler *s, int32_t token);   /* the penalties now know it */
+/* The penalties now know it; ids that are not below n_vocab are passed over. */
+void bitnet_sampler_see(bitnet_sampler *s, int32_t token);
 /* Draws from logits[n_vocab], which it overwrites, and sees what it drew. allowed NULL: all, else
  * one bit per token id. Ids without text that are not stop tokens are never drawn. -1 when nothing
  * may be drawn. */
 int32_t bitnet_sample(bitnet_sampler *s, float *logits, const uint32_t *allowed);
-/* ln of the softmax over logits[n_vocab], at `token`: the unpenalised model's log-probability. */
+/* ln of the softmax over logits[n_vocab], at `token`, 0..n_vocab-1: the unpenalised model's
+ * log-probability. */
 double bitnet_logprob(const float *logits, size_t n_vocab, int32_t token);
-/* The log-probabilities of the n_top likeliest tokens, best first; returns how many. */
+/* The log-probabilities of the n_top likeliest tokens, best first, into ids[n_top] and
+ * logprobs[n_top]; returns how many. */
 size_t bitnet_top_logprobs(const float *logits, size_t n_vocab, size_t n_top, int32_t *ids,
                            double *logprobs);
 
