@@ -75,7 +75,6 @@ INLINE __m512i field(__m512i four, const int f, const int n_acc)
     return _mm512_and_si512(w, _mm512_set1_epi8((char)(3 << 2 * (f % n_acc))));
 }
 
-
 /* n lines of two blocks times nt tokens. */
 INLINE void lines_pair(__m512i acc[SLICE_TOK][2][4], const uint8_t *w0, const uint8_t *w1,
                        const int8_t *q, size_t q_stride, size_t n, const bool trits,

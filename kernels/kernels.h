@@ -9,8 +9,10 @@
  *   - integer sums are exact, and every kernel proves in a comment that none can overflow;
  *   - exp is ours (kernels/expf.h); sqrt and division are IEEE, correctly rounded.
  *
- * Kernels are pure functions: no I/O, no allocation, no failure. Pointers of activations and
- * scratch are 64-byte aligned; activations may be read up to their padding.
+ * Kernels are pure functions: no I/O, no allocation, no failure. 64-byte aligned are the lines of
+ * matrices, every row of the activations' q and f, and scratch; activations may be read up to their
+ * padding. Kernels of attention and elements also get one head's part of a row or of the cache,
+ * which lies so only where head_dim allows: they take what is aligned for its elements.
  */
 #ifndef KERNELS_KERNELS_H
 #define KERNELS_KERNELS_H

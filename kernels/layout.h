@@ -85,10 +85,6 @@ struct matrix {
 
 /* "t2", "t1.6", "b1", "b1g128", "i8", "f16", ... into name[16]. */
 void layout_name(char name[16], enum encoding e, uint32_t group);
-/* The same block of B1 from rows of bits: bit k of row r is bit k % 8 of byte r * row_bytes + k / 8,
- * 1 for +1. Many times faster; bits past n_cols do not count. */
-void layout_pack_bits(uint8_t *block, uint32_t group, const uint8_t *bits, size_t row_bytes,
-                      const uint16_t *scales, size_t n_cols);
 /* The inverse; false when no encoding is called so. */
 bool layout_parse(const char *name, enum encoding *e, uint32_t *group);
 /* Is this combination one that the format knows? */
@@ -111,17 +107,17 @@ static inline size_t i8x2_offset(size_t n_cols, int plane, size_t r)
     return LINE_BYTES * (block + 2 + ((size_t)plane * BLOCK_ROWS + r % BLOCK_ROWS) * n);
 }
 
-/* Column k of a row of one plane. */
-static inline int i8x2_nibble(const uint8_t *row, size_t k)
-{
-    return row[k / 128 * LINE_BYTES + k % 64] >> k / 64 % 2 * 4 & 15;
-}
-
 /* And the first of a row's norms; the second lies a line behind. */
 static inline size_t i8x2_norms(size_t n_cols, size_t r)
 {
     size_t first = r / BLOCK_ROWS * BLOCK_ROWS;
     return i8x2_offset(n_cols, 0, first) - 2 * LINE_BYTES + r % BLOCK_ROWS * sizeof(float);
+}
+
+/* Column k of a row of one plane. */
+static inline int i8x2_nibble(const uint8_t *row, size_t k)
+{
+    return row[k / 128 * LINE_BYTES + k % 64] >> k / 64 % 2 * 4 & 15;
 }
 
 /* What row r's norms must be, out of a block's planes. */
@@ -132,8 +128,12 @@ void i8x2_row_norms(float norms[2], const uint8_t *block, size_t n_cols, size_t 
  * ceil(n_cols / G), NULL unless grouped. Padding is written here. */
 void layout_pack(uint8_t *block, enum encoding e, uint32_t group, const void *values,
                  const uint16_t *scales, size_t n_cols);
-/* The inverse; false when a code has no meaning (T2 code 3, T1_6 above 242, a norm of I8X2 that is
- * not its row's). */
+/* The same block of B1 from rows of bits: bit k of row r is bit k % 8 of byte r * row_bytes + k / 8
+ * and 1 for +1. Many times faster; bits past n_cols do not count. */
+void layout_pack_bits(uint8_t *block, uint32_t group, const uint8_t *bits, size_t row_bytes,
+                      const uint16_t *scales, size_t n_cols);
+/* The inverse of layout_pack; false when a code has no meaning (T2 code 3, T1_6 above 242, a norm
+ * of I8X2 that is not its row's). */
 bool layout_unpack(void *values, uint16_t *scales, const uint8_t *block, enum encoding e,
                    uint32_t group, size_t n_cols);
 /* The first block with such a code or norm, or layout_blocks(n_rows). Reads all lines of T2, T1_6
