@@ -25,13 +25,6 @@ static inline uint32_t i8x2_sum_q(const struct activations *x, size_t t)
     return sum;
 }
 
-static inline float i8x2_scale(const struct matrix *w, size_t row)
-{
-    return w->scale_kind == SCALE_TENSOR ? w->scale[0]
-           : w->scale_kind == SCALE_ROW  ? w->scale[row]
-                                         : 1.0f;
-}
-
 /* What a tier brings: a row of one plane times nt tokens, nt a constant. */
 typedef void i8x2_some(int32_t *isum, const uint8_t *row, const uint8_t *next, size_t n_lines,
                        const int8_t *q, size_t q_stride, const int nt);
@@ -79,7 +72,7 @@ INLINE void i8x2_block(const struct matmul *m, nibbles_fn *nibbles, size_t b, si
         i8x2_row(isum, nibbles, m->w, row, row + I8X2_AHEAD, x->q + t0 * x->q_stride, x->q_stride,
                  sum_q, n_tok);
         for (size_t t = 0; t < n_tok; t++) {
-            float scale = i8x2_scale(m->w, row) * x->scale[t0 + t];
+            float scale = scale_of_row(m->w, row) * x->scale[t0 + t];
             m->y[(t0 + t) * m->y_stride + row] = (float)isum[t] * scale;
         }
     }

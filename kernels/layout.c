@@ -517,19 +517,10 @@ static float scale_at(const struct matrix *m, const uint8_t *block, const struct
                       size_t row, size_t k)
 {
     uint16_t half;
-    switch ((enum scale_kind)m->scale_kind) {
-    case SCALE_GROUP:
-        memcpy(&half, block + scale_offset(c, k / m->group, row % BLOCK_ROWS), 2);
-        return half_to_float(half);
-    case SCALE_TENSOR:
-        return m->scale[0];
-    case SCALE_ROW:
-        return m->scale[row];
-    case SCALE_NONE:
-    case SCALE_COLUMN:
-        break;
-    }
-    return 1;
+    if (m->scale_kind != SCALE_GROUP)
+        return scale_of_row(m, row);
+    memcpy(&half, block + scale_offset(c, k / m->group, row % BLOCK_ROWS), 2);
+    return half_to_float(half);
 }
 
 void layout_row(float *out, const struct matrix *m, size_t row)

@@ -83,6 +83,14 @@ struct matrix {
     uint8_t encoding, scale_kind;
 };
 
+/* The scale of a whole row; 1 where there is none. */
+static inline float scale_of_row(const struct matrix *m, size_t row)
+{
+    return m->scale_kind == SCALE_TENSOR ? m->scale[0]
+           : m->scale_kind == SCALE_ROW  ? m->scale[row]
+                                         : 1.0f;
+}
+
 /* "t2", "t1.6", "b1", "b1g128", "i8", "f16", ... into name[16]. */
 void layout_name(char name[16], enum encoding e, uint32_t group);
 /* The inverse; false when no encoding is called so. */

@@ -168,10 +168,7 @@ static void multiply(const struct matmul *m, const struct token *x, size_t t,
         for (size_t r = 0; r < BLOCK_ROWS; r++) {
             size_t row = b * BLOCK_ROWS + r;
             float acc = row_sum(m, x, t, w->lines + b * block_bytes, r, product);
-            float wscale = w->scale_kind == SCALE_TENSOR ? w->scale[0]
-                           : w->scale_kind == SCALE_ROW  ? w->scale[row]
-                                                         : 1;
-            m->y[t * m->y_stride + row] = acc * (wscale * ascale);
+            m->y[t * m->y_stride + row] = acc * (scale_of_row(w, row) * ascale);
         }
 }
 

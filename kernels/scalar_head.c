@@ -100,15 +100,6 @@ static float group_scale(const struct matrix *w, const uint8_t *block, size_t r,
     return half_to_float(load_half(block + g / 2 * chunk_bytes + 2 * (16 * (g % 2) + r)));
 }
 
-static float outer_scale(const struct matrix *w, size_t row)
-{
-    switch (w->scale_kind) {
-    case SCALE_TENSOR: return w->scale[0];
-    case SCALE_ROW: return w->scale[row];
-    default: return 1.0f;
-    }
-}
-
 static int32_t dot(const int8_t *a, const int8_t *b, size_t n)
 {
     int32_t sum = 0;
@@ -125,7 +116,7 @@ static float multiply_row(const struct matrix *w, const uint8_t *block, size_t r
     const int8_t *q = x->q + t * x->q_stride;
     const float *scale = x->scale + t * x->n_groups;
     float ascale = x->group ? 1.0f : scale[0];
-    float outer = outer_scale(w, row) * ascale;
+    float outer = scale_of_row(w, row) * ascale;
     if (!w->group && !x->group) {
         return (float)dot(values, q, w->n_cols) * outer;
     }
@@ -185,7 +176,7 @@ static float multiply_row_float(const struct matrix *w, const uint8_t *block, si
                                 const float *values, const float *f)
 {
     if (!w->group) {
-        return dot_float(values, f, w->n_cols) * outer_scale(w, row);
+        return dot_float(values, f, w->n_cols) * scale_of_row(w, row);
     }
     float total = 0.0f;
     for (size_t k = 0; k < w->n_cols; k += w->group) {

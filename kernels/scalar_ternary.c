@@ -65,11 +65,8 @@ static void ternary_i8(const struct matmul *m)
                     acc = dot_grouped(m, &rows, r, t);
                 else
                     acc = (float)dot(value + r * n_cols, x->q + t * x->q_stride, n_cols);
-                float wscale = w->scale_kind == SCALE_TENSOR ? w->scale[0]
-                               : w->scale_kind == SCALE_ROW  ? w->scale[row]
-                                                             : 1;
                 float ascale = x->group ? 1 : x->scale[t];
-                m->y[t * m->y_stride + row] = acc * (wscale * ascale);
+                m->y[t * m->y_stride + row] = acc * (scale_of_row(w, row) * ascale);
             }
     }
 }

@@ -99,7 +99,7 @@ static void bound_block(const struct search *z, size_t b, size_t t0, size_t n)
         sum_q[t] = h->bounds[t0 + t].sum_q[0];
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
         size_t row = b * BLOCK_ROWS + r;
-        scale[r] = i8x2_scale(w, row);
+        scale[r] = scale_of_row(w, row);
         sum_row(isum, z, row, z->x.q + 2 * t0 * z->x.q_stride, sum_q, n);
         for (size_t t = 0; t < n; t++)
             isums[t][r] = isum[t];
@@ -128,7 +128,7 @@ static float exact_logit(const struct search *z, size_t t, size_t row, size_t ne
 {
     const struct matrix *w = z->h->w;
     int32_t isum[NIBBLES_TOK];
-    float scale = i8x2_scale(w, row), y[2];
+    float scale = scale_of_row(w, row), y[2];
     i8x2_row(isum, z->h->projector->kernels->matrix.i8x2_nibbles, w, row, next,
              z->x.q + 2 * t * z->x.q_stride, z->x.q_stride, z->h->bounds[t].sum_q, 2);
     for (size_t j = 0; j < 2; j++)
