@@ -11,12 +11,13 @@ const struct arg_command *const arg_commands[] = {
     NULL};
 
 const struct arg_example arg_exit_codes[] = {
-    {"0", "done; for grep: a line matched; for --yesno: yes"},
-    {"1", "could not: a file, memory, the network's numbers; a filter's no; or a record failed"},
+    {"0", "done; for --yesno: yes"},
+    {"1", "could not: a file, memory, the network's numbers; or a record failed; for --yesno: no"},
     {"2", "the command line is wrong"},
     {"3", "cannot decide: the best two answers are closer than --margin"},
     {"4", "cut short by a limit, under --strict"},
-    {"5", "the model or another input file is damaged or of a kind that is not understood"},
+    {"5", "the model or another input file is damaged or of a kind that is not understood; for "
+          "--yesno: whatever else kept it from an answer"},
     {"128+n", "ended by signal n: 130 Ctrl-C, 141 closed pipe, 143 SIGTERM"},
     {NULL, NULL}};
 
@@ -128,7 +129,9 @@ static const struct arg_option answer[] = {
      "Each is scored by the exact log-probability of its tokens after the prompt. A space is "
      "put before it where the prompt ends in a letter or a sign. \\, stands for a comma."},
     {"--yesno", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
-     "answer yes (exit 0) or no (exit 1); with -q by exit code alone", NULL},
+     "answer yes (exit 0) or no (exit 1); with -q by exit code alone",
+     "Whatever keeps it from an answer, such as a text that does not fit, ends with 5, never with "
+     "1. With --each-line 1 means that a record failed, as without --yesno."},
     {"--margin", "X", ARG_REAL, 0, 0, 1000, NULL, "0",
      "exit 3 when the best two choices differ by less, in nats", NULL},
     {"--logprobs", "N", ARG_INT, 0, 0, 100, NULL, NULL,

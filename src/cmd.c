@@ -37,6 +37,12 @@ int cmd_fail(const struct bitnet_error *err)
     return err->code;
 }
 
+int cmd_fail_filter(const struct bitnet_error *err)
+{
+    int status = cmd_fail(err);
+    return status == BITNET_FAILED ? BITNET_BAD : status;
+}
+
 void cmd_note(const struct args *a, const char *format, ...)
 {
     va_list list;

@@ -12,6 +12,9 @@ bool cmd_begin(struct args *a, const char *command, int argc, char **argv, int *
 /* Prints "bitnet: message" on stderr and returns the error's code; a closed pipe goes
  * quietly. */
 int cmd_fail(const struct bitnet_error *err);
+/* cmd_fail for commands whose exit 1 is an answer, no: a failure ends with BITNET_BAD, so that a
+ * script never takes it for one. */
+int cmd_fail_filter(const struct bitnet_error *err);
 /* A note on stderr; nothing under -q. */
 void cmd_note(const struct args *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

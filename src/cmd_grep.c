@@ -178,7 +178,7 @@ int cmd_grep(int argc, char **argv)
     if (err.code == BITNET_OK)
         out_flush(&err);
     if (err.code != BITNET_OK)
-        status = cmd_fail(&err);
+        status = cmd_fail_filter(&err);
     else if (cmd_signal() != 0)
         status = 128 + cmd_signal();
     else if (g.quiet && g.n_matches > 0)

@@ -186,6 +186,11 @@ static int generate(struct run *r, struct bitnet_error *err)
     return BITNET_CUT;
 }
 
+static int run_fail(const struct run *r, const struct bitnet_error *err)
+{
+    return args_flag(r->args, "--yesno") ? cmd_fail_filter(err) : cmd_fail(err);
+}
+
 static int choose(struct run *r, struct bitnet_error *err)
 {
     const struct args *a = r->args;
@@ -212,14 +217,14 @@ static int choose(struct run *r, struct bitnet_error *err)
                      c.items[i].n_tokens);
         cmd_note(a, "%zu tokens of prompt, %zu read in all", c.n_prompt, c.n_read);
     }
-    int status = !good || !out_flush(err) ? cmd_fail(err)
-                 : c.undecided            ? BITNET_UNSURE
-                 : yesno                  ? c.best != 0
-                                          : BITNET_OK;
+    good = good && out_flush(err);
+    int status = !good                                           ? run_fail(r, err)
+                 : c.undecided                                   ? BITNET_UNSURE
+                 : args_flag(a, "--strict") && r->prompt.was_cut ? BITNET_CUT
+                 : yesno                                         ? c.best != 0
+                                                                 : BITNET_OK;
     bitnet_ids_free(&kept);
     choices_close(&c);
-    if (status == BITNET_OK && args_flag(a, "--strict") && r->prompt.was_cut)
-        return BITNET_CUT;
     return status;
 }
 
@@ -231,7 +236,7 @@ static int run_one(struct run *r)
     if (!read_prompt(r, &err) || !host_open(&r->host, a, 0, &err) ||
         !prompt_options(&r->host, &r->prompt, &err) ||
         !prompt_encode(&r->host, &r->prompt, &r->rendered, &r->ids, &err))
-        return cmd_fail(&err);
+        return run_fail(r, &err);
     if (cmd_signal() != 0)
         return 128 + cmd_signal();
     if (r->prompt.was_cut)
@@ -240,7 +245,7 @@ static int run_one(struct run *r)
     if (args_flag(a, "--dry-run"))
         return dry_run(r);
     if (!host_start(&r->host, choices ? CHOOSE_SEQS : 1, choices ? CHOOSE_ROWS : 1, &err))
-        return cmd_fail(&err);
+        return run_fail(r, &err);
     return choices ? choose(r, &err) : generate(r, &err);
 }
 

@@ -154,6 +154,19 @@ check 'yes is 0 and no is 1' test "$(cat "$out")" = "$([ $yesno -eq 0 ] && echo 
 bn -p 'Is it?' --yesno -q
 quiet=1 want $yesno 'yesno -q by exit code'
 is 'yesno -q prints nothing' ''
+# Exit 1 is an answer: what keeps --yesno from one ends with another code.
+in=$work/long bn -q --yesno -p 'Adds a secret?'
+want 5 'yesno of a text too long'
+bn -q --yesno -p 'Is it?' -m /no/such/file
+want 5 'yesno of a missing model'
+bn -q --yesno -p 'Is it?' -f /no/such/file
+want 5 'yesno of a missing text'
+bn -q --yesno -p 'Is it?' -t 0
+want 2 'yesno of a wrong command line'
+in=$work/long bn -q --yesno -p 'Is it?' --fit head --strict
+quiet=1 want 4 'yesno of a text that was cut, --strict'
+bn grep 'is it' -m /no/such/file "$work/long"
+want 5 'grep with a missing model'
 bn -p "$story there was a little" --choices girl,boy,banana -v
 says 'one reading of the prompt' 'read in all'
 
