@@ -119,8 +119,9 @@ void args_print_help(FILE *out, const struct arg_command *command, bool all);
 void args_print_man(FILE *out, const struct arg_command *command);
 void args_print_completion(FILE *out, const char *shell); /* "bash", "zsh", "fish" */
 
-/* Facts that help and man pages share. */
-extern const struct arg_example arg_exit_codes[], arg_environment[]; /* end with line NULL */
+/* Facts that help and man pages share; they end with line NULL. command NULL: of bitnet itself. */
+const struct arg_example *args_exit_codes(const struct arg_command *command);
+extern const struct arg_example arg_environment[];
 extern const char arg_date[];
 
 #endif

@@ -134,7 +134,7 @@ static void print_command(FILE *out, const struct arg_command *c, bool all)
             print_option(out, o, all);
     }
     if (all)
-        print_list(out, "Exit codes", arg_exit_codes);
+        print_list(out, "Exit codes", args_exit_codes(c));
     else
         print_rest(out, c);
 }
@@ -154,7 +154,7 @@ void args_print_help(FILE *out, const struct arg_command *command, bool all)
     fprintf(out, "bitnet help COMMAND explains a command, bitnet --version tells version and CPU "
                  "tier.\n");
     if (all) {
-        print_list(out, "Exit codes", arg_exit_codes);
+        print_list(out, "Exit codes", args_exit_codes(NULL));
         print_list(out, "Environment", arg_environment);
     }
 }

@@ -188,7 +188,7 @@ static void print_overview(FILE *out)
     fputs(".El\n.Sh ENVIRONMENT\n", out);
     print_list(out, arg_environment, "Ev");
     fputs(".Sh EXIT STATUS\n", out);
-    print_list(out, arg_exit_codes, "Li");
+    print_list(out, args_exit_codes(NULL), "Li");
     print_examples(out, args_command("run")->examples);
     print_see_also(out);
 }
@@ -221,7 +221,7 @@ void args_print_man(FILE *out, const struct arg_command *command)
         print_option(out, o);
     }
     fputs(".El\n.Sh EXIT STATUS\n", out);
-    print_list(out, arg_exit_codes, "Li");
+    print_list(out, args_exit_codes(command), "Li");
     print_examples(out, command->examples);
     fputs(".Sh SEE ALSO\n.Xr bitnet 1\n", out);
 }

@@ -110,9 +110,7 @@ const struct arg_command command_grep = {
     grep_examples,
     "For each line the model is asked the question, and the log-probabilities of the answers yes "
     "and no are compared. Without a file, or for -, standard input is read. The letters mean "
-    "what they mean to grep.\n\n"
-    "The exit code is 0 when a line was printed, 1 when none was, 2 when a file could not be "
-    "read, 3 when none was and at least one was closer than --margin.",
+    "what they mean to grep.",
     {&grep_group},
     1,
     -1};

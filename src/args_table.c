@@ -10,7 +10,7 @@ const struct arg_command *const arg_commands[] = {
     &command_bench_kernels, &command_selftest, &command_synth, &command_doctor, &command_help,
     NULL};
 
-const struct arg_example arg_exit_codes[] = {
+static const struct arg_example exit_codes[] = {
     {"0", "done; for --yesno: yes"},
     {"1", "could not: a file, memory, the network's numbers; or a record failed; for --yesno: no"},
     {"2", "the command line is wrong"},
@@ -20,6 +20,23 @@ const struct arg_example arg_exit_codes[] = {
           "--yesno: whatever else kept it from an answer"},
     {"128+n", "ended by signal n: 130 Ctrl-C, 141 closed pipe, 143 SIGTERM"},
     {NULL, NULL}};
+
+/* A failure of grep is told as grep tells it. */
+static const struct arg_example grep_exit_codes[] = {
+    {"0", "a line matched"},
+    {"1", "no line matched"},
+    {"2", "the command line is wrong, a file could not be read, or a line not be judged; with -q "
+          "only when no line matched"},
+    {"3", "no line matched, and for one or more yes and no were closer than --margin"},
+    {"5", "the model is damaged or of a kind that is not understood, or something else kept all "
+          "lines from being judged"},
+    {"128+n", "ended by signal n: 130 Ctrl-C, 141 closed pipe, 143 SIGTERM"},
+    {NULL, NULL}};
+
+const struct arg_example *args_exit_codes(const struct arg_command *command)
+{
+    return command == &command_grep ? grep_exit_codes : exit_codes;
+}
 
 const struct arg_example arg_environment[] = {
     {"BITNET_MODEL", "the model when -m is not given; without it the one inside the program"},

@@ -157,6 +157,8 @@ while read -r c; do
     want 0 "man page of $c"
     cp "$out" "$work/man/bitnet-$name.1"
 done <"$work/list"
+check 'grep tells its own exit codes' grep -q 'No line matched' "$work/man/bitnet-grep.1"
+check 'other commands tell the common ones' grep -q 'a record failed' "$work/man/bitnet-embed.1"
 if command -v mandoc >/dev/null; then
     (cd "$work/man" && mandoc -Tlint ./*.1 | grep -v 'referenced manual not found') >"$out"
     check 'mandoc finds nothing' test ! -s "$out"
