@@ -145,7 +145,11 @@ static const struct arg_example perplexity_examples[] = {
 static const struct arg_option perplexity_rows[] = {
     {"--file -f", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, "-", "the text", NULL},
     {"--jsonl", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
-     "one {\"text\": ...} per line; prints {\"nll\", \"n\"} for each and the total", NULL},
+     "one {\"text\": ...} per line; prints {\"i\", \"n\", \"nll\", \"perplexity\"} for each, then "
+     "the total",
+     "i is the record's number from 0. The last line is the total, with n_ctx in the place of i. "
+     "A record that failed gives {\"i\", \"error\"}, is left out of the total, and makes the exit "
+     "code 1."},
     {"--eos", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
      "with --jsonl: each record ends with the model's end token, which counts", NULL},
     {"--json", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "the total as JSON", NULL},

@@ -13,6 +13,7 @@ enum { ROWS = 32 };
 struct score {
     double nll;
     uint64_t n;
+    uint64_t n_failed; /* records that could not be scored */
 };
 
 /* Scores ids[1..n) behind ids[0] in an empty sequence. */
@@ -58,36 +59,61 @@ static bool print_score(const struct score *s, const char *first_key, int64_t fi
 
 static bool append_eos(struct host *h, struct bitnet_ids *ids, struct bitnet_error *err)
 {
-    int32_t eos = bitnet_eos(h->tokenizer);
-    if (eos < 0)
-        return fail(err, BITNET_USAGE, "--eos: the model has no token that ends a text");
     size_t n_bytes;
-    const char *name = bitnet_token_name(h->tokenizer, eos, &n_bytes);
+    const char *name = bitnet_token_name(h->tokenizer, bitnet_eos(h->tokenizer), &n_bytes);
     return bitnet_encode(h->tokenizer, name, n_bytes, BITNET_SPECIAL, ids, err);
 }
 
-static bool score_record(struct host *h, const char *bytes, size_t n_bytes, uint64_t index,
-                         struct score *total, struct bitnet_error *err)
+static bool score_record(struct host *h, const char *bytes, size_t n_bytes, struct score *own,
+                         struct bitnet_error *err)
 {
     struct json_doc doc = {0};
     struct bitnet_ids ids = {0};
-    struct score own = {0};
-    char name[40];
-    snprintf(name, sizeof name, "record %llu", (unsigned long long)index + 1);
-    bool good = json_parse(&doc, bytes, n_bytes, name, err);
+    bool good = json_parse(&doc, bytes, n_bytes, "record", err);
     const struct json *text = good ? json_get(doc.root, "text") : NULL;
     if (good && (text == NULL || text->kind != JSON_STRING))
-        good = fail(err, BITNET_BAD, "%s: no string under the key 'text'", name);
+        good = fail(err, BITNET_BAD, "the record has no string 'text'");
     good = good &&
            bitnet_encode(h->tokenizer, text->text, text->text_bytes, BITNET_BOS, &ids, err) &&
            (!args_flag(h->args, "--eos") || append_eos(h, &ids, err)) &&
-           score_window(h, ids.ids, ids.n_ids < h->n_ctx ? ids.n_ids : h->n_ctx, &own, err) &&
-           print_score(&own, "i", (int64_t)index, err);
-    total->nll += own.nll;
-    total->n += own.n;
+           score_window(h, ids.ids, ids.n_ids < h->n_ctx ? ids.n_ids : h->n_ctx, own, err);
     bitnet_ids_free(&ids);
     json_free(&doc);
     return good;
+}
+
+/* A line on stderr and one in the place of the scores. */
+static bool print_bad(uint64_t index, const struct bitnet_error *bad, struct bitnet_error *err)
+{
+    struct buffer b = {0};
+    fflush(stdout);
+    fprintf(stderr, "bitnet: record %llu: %s\n", (unsigned long long)index + 1, bad->msg);
+    buffer_add(&b, "{", 1);
+    out_whole(&b, "i", (int64_t)index);
+    out_string(&b, "error", bad->msg, strlen(bad->msg));
+    buffer_add(&b, "}\n", 2);
+    bool good = out_text(b.data, b.n_bytes, err);
+    buffer_free(&b);
+    return good;
+}
+
+/* One line in, one line out; false when there can be no more of them. */
+static bool take_record(struct host *h, enum reader_result got, const char *bytes, size_t n_bytes,
+                        uint64_t index, struct score *total, struct bitnet_error *err)
+{
+    struct bitnet_error bad = {0};
+    struct score own = {0};
+    if (got == READER_TOO_LONG)
+        fail(&bad, BITNET_BAD, "longer than %d MiB", RECORD_MAX_BYTES >> 20);
+    else
+        score_record(h, bytes, n_bytes, &own, &bad);
+    if (bad.code != BITNET_OK) {
+        total->n_failed++;
+        return print_bad(index, &bad, err);
+    }
+    total->nll += own.nll;
+    total->n += own.n;
+    return print_score(&own, "i", (int64_t)index, err);
 }
 
 static bool score_records(struct host *h, const char *path, struct score *total,
@@ -97,6 +123,8 @@ static bool score_records(struct host *h, const char *path, struct score *total,
     struct progress bar;
     const char *bytes;
     size_t n_bytes;
+    if (args_flag(h->args, "--eos") && bitnet_eos(h->tokenizer) < 0)
+        return fail(err, BITNET_USAGE, "--eos: the model has no token that ends a text");
     if (!reader_open(&r, path, '\n', err))
         return false;
     progress_start(&bar, "perplexity", "records", 0, args_flag(h->args, "--quiet"));
@@ -104,11 +132,8 @@ static bool score_records(struct host *h, const char *path, struct score *total,
         enum reader_result got = reader_next(&r, true, &bytes, &n_bytes, err);
         if (got == READER_END || got == READER_FAILED)
             break;
-        if (got == READER_TOO_LONG && !fail(err, BITNET_BAD, "%s: record %llu is longer than %d "
-                "MiB", r.name, (unsigned long long)i + 1, RECORD_MAX_BYTES >> 20))
-            break;
         progress_clear(&bar);
-        if (got == READER_RECORD && !score_record(h, bytes, n_bytes, i++, total, err))
+        if (got != READER_LATER && !take_record(h, got, bytes, n_bytes, i++, total, err))
             break;
         progress_set(&bar, i);
     }
@@ -176,10 +201,10 @@ int cmd_perplexity(int argc, char **argv)
                                           : score_text(&h, file, &total, &err));
     if (cmd_signal() != 0)
         good = fail(&err, 128 + cmd_signal(), "interrupted");
-    if (good && total.n == 0)
+    if (good && total.n == 0 && total.n_failed == 0)
         good = fail(&err, BITNET_BAD, "%s: fewer than two tokens: nothing to predict", file);
     good = good && print_total(&h, &total, &err) && out_flush(&err);
-    status = good ? BITNET_OK : cmd_fail(&err);
+    status = !good ? cmd_fail(&err) : total.n_failed > 0 ? BITNET_FAILED : BITNET_OK;
     host_close(&h);
     args_free(&a);
     return status;

@@ -221,10 +221,19 @@ bn perplexity -f "$work/story"
 want 0 perplexity
 has perplexity 'perplexity '
 bn perplexity --jsonl -f "$work/saved"
-want 5 'records without text'
+want 1 'records without text'
 printf '{"text":"%s"}\n{"text":"The cat sat."}\n' "$story" >"$work/texts"
 bn perplexity --jsonl -f "$work/texts"
 check 'records and total' test "$(wc -l <"$out")" -eq 3
+tail -n 1 "$out" >"$work/total"
+printf 'no JSON\n{"text":"%s"}\n\n{"txt":1}\n{"text":"The cat sat."}' "$story" >"$work/texts"
+bn perplexity --jsonl -f "$work/texts"
+want 1 'bad records among texts'
+check 'a line for each and the total' test "$(wc -l <"$out")" -eq 6
+check 'their errors in their places' test "$(sed -n 's/^{"i":\([0-9]\),"error":.*/\1/p' "$out" | tr -d '\n')" = 023
+says 'which record it was' "record 4: the record has no string 'text'"
+tail -n 1 "$out" >"$work/total.good"
+same 'the total is of the good ones' "$work/total.good" "$work/total"
 bn perplexity
 want 5 'perplexity of nothing'
 bn synth --arch qwen3 -q -o "$work/qwen.bnp"
