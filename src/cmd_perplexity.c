@@ -185,6 +185,13 @@ static bool print_total(const struct host *h, const struct score *total, struct 
     return out_text(line, (size_t)n, err);
 }
 
+static bool check(const struct args *a, struct bitnet_error *err)
+{
+    return !args_flag(a, "--eos") || args_flag(a, "--jsonl") ||
+           fail(err, BITNET_USAGE, "--eos needs --jsonl: a text that is cut into windows has no "
+                "end of its own");
+}
+
 int cmd_perplexity(int argc, char **argv)
 {
     struct args a;
@@ -196,7 +203,7 @@ int cmd_perplexity(int argc, char **argv)
         return status;
     cmd_watch_signals();
     const char *file = args_text(&a, "--file");
-    bool good = host_open(&h, &a, 0, &err) && host_start(&h, 1, ROWS, &err) &&
+    bool good = check(&a, &err) && host_open(&h, &a, 0, &err) && host_start(&h, 1, ROWS, &err) &&
                 (args_flag(&a, "--jsonl") ? score_records(&h, file, &total, &err)
                                           : score_text(&h, file, &total, &err));
     if (cmd_signal() != 0)

@@ -98,6 +98,8 @@ bn logits --ids '1 x'
 want 2 'bad ids'
 bn logits --ids '1 99999'
 want 2 'id out of range'
+bn perplexity --eos -f models/stories.md
+want 2 'perplexity --eos of a text'
 bn grep
 want 2 'grep without a question'
 
