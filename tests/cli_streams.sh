@@ -102,13 +102,32 @@ unset in
 # shellcheck disable=SC2002
 cat $model | $BITNET -m - -p "$story" -n 8 --temp 0 >"$out" 2>"$err"
 same 'the model by a pipe' "$out" "$work/eight"
+cat $model | $BITNET tokenize -m - -p "$story" >"$out" 2>"$err"
+status=$?
+want 0 'tokenize with a model by a pipe'
+$BITNET tokenize -p "$story" >"$work/ids" </dev/null
+same 'tokenize with a model by a pipe' "$out" "$work/ids"
+: | $BITNET tokenize -m - -p "$story" >"$out" 2>"$err"
+status=$?
+want 5 'tokenize with nothing by a pipe'
+says 'tokenize with nothing by a pipe' 'is empty'
+# shellcheck disable=SC2002
+cat tests/data/bpe/tokenizer.json | $BITNET tokenize -m - -p a >"$out" 2>"$err"
+status=$?
+want 2 'a bare vocabulary by a pipe'
 cat $model $model $model | $BITNET -m - -p a >"$out" 2>"$err"
 status=$?
 want 5 'three models by a pipe'
 # shellcheck disable=SC2002
-cat $model | $BITNET convert - -o "$work/again.bnp" >"$out" 2>"$err"
+cat $model | $BITNET convert - -o "$work/piped.bnp" -q >"$out" 2>"$err"
 status=$?
-want 1 'a model to convert by a pipe'
+want 0 'a model to convert by a pipe'
+same 'a model to convert by a pipe' "$work/piped.bnp" $model
+# shellcheck disable=SC2002
+cat tests/data/bpe.gguf | $BITNET convert - -o "$work/piped.bnp" >"$out" 2>"$err"
+status=$?
+want 1 'a foreign model to convert by a pipe'
+says 'a foreign model to convert by a pipe' 'save it to one first'
 : | $BITNET -m - -p a >"$out" 2>"$err"
 status=$?
 want 5 'no model by a pipe'
