@@ -179,7 +179,7 @@ static bool make_room(struct chat *c, struct bitnet_error *err)
         size_t n_ids = ids.n_ids;
         bitnet_ids_free(&ids);
         return fail(err, BITNET_FAILED, "the message is too long: %zu tokens, the context holds "
-                    "%zu (-c)", n_ids, c->host.n_ctx);
+                    "%zu%s", n_ids, c->host.n_ctx, host_remedy(&c->host));
     }
     set_ids(c, &ids);
     if (n_dropped > 0)

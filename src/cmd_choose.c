@@ -182,8 +182,8 @@ static bool score_all(struct choices *c, struct host *h, const struct bitnet_ids
     if (n_prompt == 0)
         return fail(err, BITNET_USAGE, "choices need a prompt: give -p");
     if (n_prompt > h->n_ctx)
-        return fail(err, BITNET_FAILED, "the prompt has %zu tokens, the context holds %zu; -c "
-                    "makes it larger, --fit cuts the text", n_prompt, h->n_ctx);
+        return fail(err, BITNET_FAILED, "the prompt has %zu tokens, the context holds %zu%s",
+                    n_prompt, h->n_ctx, host_remedy(h));
     size_t n_kept = n_common(kept, prompt);
     n_kept = n_kept < n_prompt ? n_kept : n_prompt - 1; /* the last row must be computed */
     bitnet_seq_cut(h->session, 0, n_kept);
@@ -200,8 +200,8 @@ static bool score_all(struct choices *c, struct host *h, const struct bitnet_ids
     for (size_t i = 0; i < c->n; i++) {
         c->n_read += all[i].n_ids - n_prompt - 1;
         if (all[i].n_ids > h->n_ctx)
-            return fail(err, BITNET_FAILED, "prompt and '%s' have %zu tokens, the context holds "
-                        "%zu; -c makes it larger", c->items[i].text, all[i].n_ids, h->n_ctx);
+            return fail(err, BITNET_FAILED, "prompt and '%.40s' have %zu tokens, the context holds "
+                        "%zu%s", c->items[i].text, all[i].n_ids, h->n_ctx, host_remedy(h));
     }
     if (!score_tails(c, h, all, n_prompt, err))
         return false;

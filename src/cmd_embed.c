@@ -18,8 +18,8 @@ static bool read_text(struct host *h, const char *text, size_t n_bytes, struct b
     if (good && ids.n_ids == 0)
         good = fail(err, BITNET_USAGE, "an empty text has no vector with this model");
     if (good && ids.n_ids > h->n_ctx)
-        good = fail(err, BITNET_FAILED, "a text has %zu tokens, the context holds %zu; -c makes it "
-                    "larger", ids.n_ids, h->n_ctx);
+        good = fail(err, BITNET_FAILED, "a text has %zu tokens, the context holds %zu%s", ids.n_ids,
+                    h->n_ctx, host_remedy(h));
     bitnet_seq_cut(h->session, 0, 0);
     for (size_t at = 0; good && at < ids.n_ids;) {
         struct bitnet_input in[128];

@@ -251,6 +251,24 @@ void host_close(struct host *h)
     *h = (struct host){0};
 }
 
+bool host_can_grow(const struct host *h)
+{
+    const char *scaling = bitnet_model_meta(h->model, "rope.scaling");
+    return h->n_ctx < bitnet_model_shape(h->model)->n_ctx_train ||
+           (scaling != NULL && strcmp(scaling, "none") != 0);
+}
+
+/* Not "-c": grep counts with it. */
+const char *host_remedy(const struct host *h)
+{
+    bool cuts = has_row(h->args, "--fit");
+    if (host_can_grow(h))
+        return cuts ? "; --ctx-size makes it larger, --fit head|tail|middle cuts the text"
+                    : "; --ctx-size makes it larger";
+    return cuts ? ", as many as the model was trained for; --fit head|tail|middle cuts the text"
+                : ", as many as the model was trained for: shorten the text";
+}
+
 /* Marks that this vocabulary lacks are text like any other: they join their neighbours,
  * since a token may reach across the border between two texts. */
 bool host_encode(const struct host *h, const struct rendered *r, bool begin,

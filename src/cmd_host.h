@@ -30,6 +30,10 @@ bool host_open(struct host *h, const struct args *a, size_t n_ctx_most, struct b
 /* Engine and session. */
 bool host_start(struct host *h, size_t n_seqs, size_t max_logits, struct bitnet_error *err);
 void host_close(struct host *h);
+/* Can -c make the context larger than it is? Not where the model was trained for no more. */
+bool host_can_grow(const struct host *h);
+/* What helps against a text that the context does not hold: goes behind "the context holds N". */
+const char *host_remedy(const struct host *h);
 /* The options of a session as host_start would open it. */
 struct bitnet_session_options host_session_options(const struct host *h, size_t n_seqs,
                                                    size_t max_logits);

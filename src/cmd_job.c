@@ -14,8 +14,8 @@ bool job_begin(struct host *h, struct job *j, struct bitnet_error *err)
     if (j->n_ids == 0)
         return fail(err, BITNET_USAGE, "the prompt is empty and the model has no BOS token");
     if (j->n_ids > h->n_ctx)
-        return fail(err, BITNET_FAILED, "the prompt has %zu tokens, the context holds %zu; "
-                    "-c makes it larger, --fit cuts the text", j->n_ids, h->n_ctx);
+        return fail(err, BITNET_FAILED, "the prompt has %zu tokens, the context holds %zu%s",
+                    j->n_ids, h->n_ctx, host_remedy(h));
     for (size_t i = 0; i < j->n_ids; i++)
         bitnet_sampler_see(j->sampler, j->ids[i]);
     answer_begin(&j->answer, j->rules != NULL ? j->rules : &h->rules);

@@ -69,8 +69,8 @@ static bool get_ids(struct host *h, struct bitnet_ids *ids, struct bitnet_error 
     if (good && ids->n_ids == 0)
         return fail(err, BITNET_USAGE, "no token: there is nothing to compute");
     if (good && ids->n_ids > h->n_ctx)
-        return fail(err, BITNET_FAILED, "%zu tokens, the context holds %zu; -c makes it larger",
-                    ids->n_ids, h->n_ctx);
+        return fail(err, BITNET_FAILED, "%zu tokens, the context holds %zu%s", ids->n_ids, h->n_ctx,
+                    host_remedy(h));
     return good;
 }
 

@@ -76,8 +76,10 @@ bool prompt_options(struct host *h, struct prompt *p, struct bitnet_error *err)
     }
     p->n_reserve = n >= 0 ? (size_t)n : quarter;
     if (p->fit != FIT_ERROR && p->n_reserve >= h->n_ctx)
-        return fail(err, BITNET_USAGE, "-n %zu leaves no room for a prompt in a context of %zu; "
-                    "-c makes it larger", p->n_reserve, h->n_ctx);
+        return fail(err, BITNET_USAGE, "-n %zu leaves no room for a prompt in a context of %zu%s: "
+                    "give a smaller -n%s", p->n_reserve, h->n_ctx,
+                    host_can_grow(h) ? "" : ", as many as the model was trained for",
+                    host_can_grow(h) ? " or a larger -c" : "");
     return true;
 }
 
@@ -163,8 +165,8 @@ static bool encode_part(const struct host *h, const struct prompt *p, size_t n_k
 static bool too_long(const struct host *h, size_t n_ids, size_t n_room, struct bitnet_error *err)
 {
     if (n_room == h->n_ctx)
-        return fail(err, BITNET_FAILED, "the prompt has %zu tokens, the context holds %zu; -c "
-                    "makes it larger, --fit head|tail|middle cuts the text", n_ids, h->n_ctx);
+        return fail(err, BITNET_FAILED, "the prompt has %zu tokens, the context holds %zu%s", n_ids,
+                    h->n_ctx, host_remedy(h));
     return fail(err, BITNET_FAILED, "the prompt without its text has %zu tokens, with %zu kept for "
                 "the answer the context of %zu is too small", n_ids, h->n_ctx - n_room, h->n_ctx);
 }

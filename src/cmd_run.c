@@ -171,7 +171,9 @@ static int generate(struct run *r, struct bitnet_error *err)
     if (err->code == BITNET_OK) {
         print_stats(r, &j);
         if (j.answer.finish == FINISH_CONTEXT)
-            cmd_note(a, "the context of %zu tokens is full (-c)", r->host.n_ctx);
+            cmd_note(a, "the context of %zu tokens is full%s", r->host.n_ctx,
+                     host_can_grow(&r->host) ? "; -c makes it larger"
+                                             : ", as many as the model was trained for");
     }
     if (j.sampler != NULL)
         bitnet_sampler_close(j.sampler);

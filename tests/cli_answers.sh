@@ -74,6 +74,13 @@ says '-v tells speed' 'tokens/s'
 awk 'BEGIN { for (i = 0; i < 2000; i++) printf "word%d and ", i; print "the end" }' >"$work/long"
 bn -f "$work/long"
 want 1 'a text too long'
+says 'a text too long' 'as many as the model was trained for; --fit'
+bn -f "$work/long" -c 64
+says 'a text too long for -c' '; --ctx-size makes it larger, --fit'
+bn logits -p "$(head -c 4000 "$work/long")" -o "$work/none"
+says 'logits of a text too long' 'the model was trained for: shorten'
+bn logits -c 64 -p "$(head -c 2000 "$work/long")" -o "$work/none"
+says 'logits of a text too long for -c' '; --ctx-size makes it larger'
 for how in head tail middle; do
     bn -f "$work/long" --fit $how -n 20
     want 0 "--fit $how"
@@ -93,6 +100,12 @@ has 'both ends' 'word0 and'
 has 'both ends' 'the end'
 bn -p a --fit head -n 600
 want 2 'no room for a prompt'
+says 'no room for a prompt' 'trained for: give a smaller -n'
+bn -p a --fit head -n 70 -c 64
+says 'no room for a prompt under -c' 'a smaller -n or a larger -c'
+bn synth --with yarn -q -o "$work/yarn.bnp"
+bn -m "$work/yarn.bnp" -f "$work/long"
+says 'a model that scales its positions' '; --ctx-size makes it larger'
 
 # JSON, dry run, template.
 bn -p "$story" -n 5 --json --logprobs 2
