@@ -1,6 +1,8 @@
 /* cmd_logits.c: `bitnet logits`: the network's raw output for given tokens. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "src/cmd_file.h"
 #include "src/cmd_prompt.h"
@@ -22,12 +24,14 @@ static bool add_id(struct bitnet_ids *ids, int64_t id, struct bitnet_error *err)
     return true;
 }
 
+/* Ids with blanks between them, or a comma with or without blanks. */
 static bool parse_ids(const char *text, struct bitnet_ids *ids, struct bitnet_error *err)
 {
-    static const char between[] = " ,\t\n";
-    for (const char *p = text + strspn(text, between); *p != '\0'; p += strspn(p, between)) {
+    static const char blanks[] = " \t\n";
+    const char *p = text + strspn(text, blanks);
+    while (*p != '\0') {
         char word[24];
-        size_t n = strcspn(p, between);
+        size_t n = strcspn(p, " ,\t\n");
         int64_t id;
         snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), p);
         if (n >= sizeof word || !parse_i64(word, 0, INT32_MAX, &id))
@@ -35,20 +39,37 @@ static bool parse_ids(const char *text, struct bitnet_ids *ids, struct bitnet_er
         if (!add_id(ids, id, err))
             return false;
         p += n;
+        p += strspn(p, blanks);
+        if (*p != ',')
+            continue;
+        p++;
+        p += strspn(p, blanks);
+        if (*p == '\0')
+            return fail(err, BITNET_USAGE, "--ids: no token id follows the last comma");
     }
     return true;
 }
 
-static bool read_ids_file(const char *path, struct bitnet_ids *ids, struct bitnet_error *err)
+/* Input that a program made: what is wrong in it is no wrong command line. */
+static bool read_ids_file(const struct host *h, const char *path, struct bitnet_ids *ids,
+                          struct bitnet_error *err)
 {
     FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
     uint8_t word[4];
     size_t n = 0;
     if (in == NULL)
-        return fail(err, BITNET_FAILED, "%s: cannot be read", path);
-    while (err->code == BITNET_OK && (n = fread(word, 1, 4, in)) == 4)
-        add_id(ids, (int32_t)load_u32(word), err);
-    if (n != 0)
+        return fail(err, BITNET_FAILED, "%s: %s", path, strerror(errno));
+    while (err->code == BITNET_OK && (n = fread(word, 1, 4, in)) == 4) {
+        int32_t id = (int32_t)load_u32(word);
+        if (id < 0 || (size_t)id >= h->n_vocab)
+            fail(err, BITNET_BAD, "%s: id %d at byte %zu, the vocabulary has 0..%zu", path, (int)id,
+                 4 * ids->n_ids, h->n_vocab - 1);
+        else
+            add_id(ids, id, err);
+    }
+    if (err->code == BITNET_OK && ferror(in))
+        fail(err, BITNET_FAILED, "%s: %s", path, strerror(errno));
+    else if (err->code == BITNET_OK && n != 0)
         fail(err, BITNET_BAD, "%s: %zu bytes follow the last whole int32", path, n);
     if (in != stdin)
         fclose(in);
@@ -63,7 +84,7 @@ static bool get_ids(struct host *h, struct bitnet_ids *ids, struct bitnet_error 
     if ((text != NULL) + (file != NULL) + (prompt != NULL) != 1)
         return fail(err, BITNET_USAGE, "give one of --ids, --ids-file and -p");
     bool good = text != NULL   ? parse_ids(text, ids, err)
-                : file != NULL ? read_ids_file(file, ids, err)
+                : file != NULL ? read_ids_file(h, file, ids, err)
                                : bitnet_encode(h->tokenizer, prompt, strlen(prompt), BITNET_BOS,
                                                ids, err);
     if (good && ids->n_ids == 0)
@@ -97,6 +118,14 @@ static bool write_rows(struct host *h, const struct bitnet_ids *ids, struct out_
     return err->code == BITNET_OK;
 }
 
+static bool check(const struct args *a, struct bitnet_error *err)
+{
+    if (strcmp(args_text(a, "--output"), "-") == 0 && isatty(1))
+        return fail(err, BITNET_USAGE, "the rows are raw float32, nothing for a terminal: give "
+                    "-o FILE, or send them to a pipe or file");
+    return true;
+}
+
 int cmd_logits(int argc, char **argv)
 {
     struct args a;
@@ -108,7 +137,7 @@ int cmd_logits(int argc, char **argv)
     if (!cmd_begin(&a, "logits", argc, argv, &status))
         return status;
     cmd_watch_signals();
-    bool good = host_open(&h, &a, 0, &err) && get_ids(&h, &ids, &err) &&
+    bool good = check(&a, &err) && host_open(&h, &a, 0, &err) && get_ids(&h, &ids, &err) &&
                 host_start(&h, 1, ROWS, &err) &&
                 out_file_open(&out, args_text(&a, "--output"), &err) &&
                 write_rows(&h, &ids, &out, args_flag(&a, "--one-by-one") ? 1 : ROWS, &err);

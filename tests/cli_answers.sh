@@ -227,9 +227,17 @@ same 'one by one, on the scalar tier' "$out" "$work/l1"
 printf '\375\007\000\000\272\001\000\000\322\001\000\000' >"$work/ids"
 bn logits --ids-file "$work/ids"
 same 'ids from a file' "$out" "$work/l1"
+bn logits --ids ' 2045 , 442,	466 '
+same 'blanks around commas' "$out" "$work/l1"
 printf 'x' >>"$work/ids"
 bn logits --ids-file "$work/ids"
 want 5 'ids cut short'
+printf '\001\000\000\000\000\000\001\000' >"$work/ids"
+bn logits --ids-file "$work/ids"
+want 5 'a bad id in a file'
+says 'a bad id in a file' 'id 65536 at byte 4'
+bn logits --ids-file "$work"
+want 1 'a folder of ids'
 bn perplexity -f "$work/story"
 want 0 perplexity
 has perplexity 'perplexity '

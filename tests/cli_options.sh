@@ -98,6 +98,10 @@ bn logits --ids '1 x'
 want 2 'bad ids'
 bn logits --ids '1 99999'
 want 2 'id out of range'
+for ids in '1,,2' ',1' '1,' '1 , ,2'; do
+    bn logits --ids "$ids"
+    want 2 "ids $ids"
+done
 bn perplexity --eos -f models/stories.md
 want 2 'perplexity --eos of a text'
 bn grep

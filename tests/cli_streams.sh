@@ -222,6 +222,10 @@ cp "$out" "$work/full"
 # Terminals.
 pty="$RUN $OUT/tests/pty_run"
 if [ -x "$OUT/tests/pty_run" ]; then
+    $pty -- $BITNET logits -p "$story" >"$out" 2>"$err"
+    status=$?
+    quiet=1 want 2 'logits on a terminal'
+    has 'logits on a terminal' '-o FILE'
     $pty -- $BITNET -p "$story" -n 8 --temp 0 >"$out" 2>"$err"
     status=$?
     want 0 'on a terminal'
