@@ -99,7 +99,7 @@ static void print_option(FILE *out, const struct arg_option *o)
     if (o->more != NULL)
         print_string(out, o->more);
     if (o->standard != NULL) {
-        snprintf(line, sizeof line, "The default is %s", o->standard);
+        snprintf(line, sizeof line, "The default is %s.", o->standard);
         print_string(out, line);
     }
 }

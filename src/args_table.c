@@ -51,10 +51,12 @@ static const struct arg_option general[] = {
     {"--verbose -v", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
      "say what is done and how long it took, on stderr", NULL},
     {"--quiet -q", NULL, ARG_FLAG, 0, 0, 0, NULL, NULL, "no notes and no progress on stderr",
-     "Errors are still told. With --yesno and grep nothing is printed: the exit code answers."},
+     "Errors are still told."},
     {"--help -h", NULL, ARG_FLAG, 0, 0, 0, NULL, NULL, "this help", NULL},
     {0}};
 const struct arg_group group_general = {"General", general};
+/* For commands whose -v asks for more on standard output. */
+const struct arg_group group_general_less = {"General", general + 1};
 
 static const struct arg_option engine[] = {
     {"--model -m", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL,

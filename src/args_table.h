@@ -5,8 +5,8 @@
 
 #include "src/args.h"
 
-extern const struct arg_group group_general, group_engine, group_prompt, group_sampling,
-    group_answer, group_records;
+extern const struct arg_group group_general, group_general_less, group_engine, group_prompt,
+    group_sampling, group_answer, group_records;
 extern const struct arg_command command_run, command_chat, command_grep, command_embed,
     command_perplexity, command_logits, command_doctor, command_help;
 extern const struct arg_command command_convert, command_verify, command_info, command_synth,

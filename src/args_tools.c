@@ -47,11 +47,13 @@ static const struct arg_option info_rows[] = {
     {"--json", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "one JSON object", NULL},
     {"--ctx-size -c", "N", ARG_INT, ARG_BRIEF, 1, 1048576, NULL, NULL,
      "memory for a context of N tokens", NULL},
+    {"--verbose -v", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
+     "also every tensor; --json has them always", NULL},
     {0}};
 static const struct arg_group info_group = {"Output", info_rows};
 const struct arg_command command_info = {
     "info", "describe a model file", "[options] [FILE]", info_examples,
-    "Without a file the built-in model is described.", {&info_group, &group_general}, 0, 1};
+    "Without a file the built-in model is described.", {&info_group, &group_general_less}, 0, 1};
 
 static const struct arg_example verify_examples[] = {
     {"bitnet verify model.bnp", "compare every checksum"}, {NULL, NULL}};
@@ -63,7 +65,7 @@ const struct arg_command command_verify = {
 static const struct arg_example tokenize_examples[] = {
     {"bitnet tokenize -p \"Hello\"", "the ids"},
     {"echo Hello | bitnet tokenize -v -m tokenizer.json", "ids and pieces"},
-    {"echo 1 2 3 | bitnet tokenize --decode", "back to text"},
+    {"echo 2045 442 466 258 402 | bitnet tokenize --decode", "back to text"},
     {NULL, NULL}};
 static const struct arg_option tokenize_rows[] = {
     {"--model -m", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL,
@@ -75,13 +77,18 @@ static const struct arg_option tokenize_rows[] = {
      "text like <|eot_id|> becomes its token", NULL},
     {"--decode", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL, "ids to text", NULL},
     {"--jsonl", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
-     "one {\"text\": ...} per line; prints {\"ids\": [...]} for each", NULL},
+     "one {\"text\": ...} per line; prints {\"ids\": [...]} for each",
+     "With --decode it is the other way round. A record that failed gives {\"error\": ...} and "
+     "makes the exit code 1."},
+    {"--verbose -v", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
+     "a line for each id, with the token's piece",
+     "With --jsonl each object has the key pieces too."},
     {0}};
 static const struct arg_group tokenize_group = {"Input and output", tokenize_rows};
 const struct arg_command command_tokenize = {
     "tokenize", "turn text into token ids and back", "[options]", tokenize_examples,
-    "With -v the piece of each token stands behind its id.", {&tokenize_group, &group_general},
-    0, 0};
+    "Ids stand on one line; under --decode they may stand in brackets and with commas.",
+    {&tokenize_group, &group_general_less}, 0, 0};
 
 static const struct arg_example synth_examples[] = {
     {"bitnet synth --shape 2b-4t -o big.bnp", "random weights of a real shape"},

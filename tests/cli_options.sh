@@ -163,6 +163,11 @@ while read -r c; do
     want 0 "man page of $c"
     cp "$out" "$work/man/bitnet-$name.1"
 done <"$work/list"
+check 'a default is a sentence' grep -qx 'The default is 0.8.' "$work/man/bitnet-run.1"
+bn help --all tokenize
+has '-v of tokenize' "with the token's piece"
+bn help --all info
+has '-v of info' 'also every tensor'
 check 'grep tells its own exit codes' grep -q 'No line matched' "$work/man/bitnet-grep.1"
 check 'other commands tell the common ones' grep -q 'a record failed' "$work/man/bitnet-embed.1"
 if command -v mandoc >/dev/null; then
