@@ -27,6 +27,16 @@ bool cmd_begin(struct args *a, const char *command, int argc, char **argv, int *
     return true;
 }
 
+bool cmd_check_stdin(const struct args *a, const char *path, const char *what,
+                     struct bitnet_error *err)
+{
+    const char *model = args_text(a, "--model");
+    if (model == NULL || path == NULL || strcmp(model, "-") != 0 || strcmp(path, "-") != 0)
+        return true;
+    return fail(err, BITNET_USAGE, "standard input is used twice, for the model and for %s: name a "
+                "file for one of them", what);
+}
+
 int cmd_fail(const struct bitnet_error *err)
 {
     fflush(stdout);

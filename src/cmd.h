@@ -9,6 +9,10 @@
 /* Parses. False: the command is over, with help or a complaint printed; *status is its
  * code. */
 bool cmd_begin(struct args *a, const char *command, int argc, char **argv, int *status);
+/* Refuses -m - where `path`, which `what` names, is "-" too: standard input comes once. path NULL
+ * is none. */
+bool cmd_check_stdin(const struct args *a, const char *path, const char *what,
+                     struct bitnet_error *err);
 /* Prints "bitnet: message" on stderr and returns the error's code; a closed pipe goes
  * quietly. */
 int cmd_fail(const struct bitnet_error *err);

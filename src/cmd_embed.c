@@ -103,7 +103,8 @@ int cmd_embed(int argc, char **argv)
     cmd_watch_signals();
     const char *text = args_text(&a, "--prompt"), *name = args_text(&a, "--format");
     enum format format = name[0] == 't' ? FORMAT_TEXT : name[0] == 'j' ? FORMAT_JSON : FORMAT_RAW;
-    bool good = host_open(&h, &a, 0, &err) && host_start(&h, 1, 1, &err) &&
+    bool good = (text != NULL || cmd_check_stdin(&a, args_text(&a, "--file"), "the texts", &err)) &&
+                host_open(&h, &a, 0, &err) && host_start(&h, 1, 1, &err) &&
                 out_file_open(&out, args_text(&a, "--output"), &err);
     if (good && text != NULL)
         good = read_text(&h, text, strlen(text), &err) && write_vector(&h, &out, format, &err);

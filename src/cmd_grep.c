@@ -159,6 +159,10 @@ static bool open_grep(struct grep *g, struct bitnet_error *err)
     g->list = args_flag(a, "--files-with-matches");
     g->with_name = (a->n_operands > 2 || args_flag(a, "--with-filename")) &&
                    !args_flag(a, "--no-filename");
+    for (size_t i = 1; i < a->n_operands || i == 1; i++) {
+        if (!cmd_check_stdin(a, i < a->n_operands ? a->operands[i] : "-", "the lines", err))
+            return false;
+    }
     return make_instruction(g, err) && choices_open(&g->choices, a, true, err) &&
            host_open(&g->host, a, N_CTX_MOST, err) &&
            host_start(&g->host, CHOOSE_SEQS, CHOOSE_ROWS, err);

@@ -123,7 +123,7 @@ static bool check(const struct args *a, struct bitnet_error *err)
     if (strcmp(args_text(a, "--output"), "-") == 0 && isatty(1))
         return fail(err, BITNET_USAGE, "the rows are raw float32, nothing for a terminal: give "
                     "-o FILE, or send them to a pipe or file");
-    return true;
+    return cmd_check_stdin(a, args_text(a, "--ids-file"), "the ids", err);
 }
 
 int cmd_logits(int argc, char **argv)

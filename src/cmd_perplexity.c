@@ -187,6 +187,8 @@ static bool print_total(const struct host *h, const struct score *total, struct 
 
 static bool check(const struct args *a, struct bitnet_error *err)
 {
+    if (!cmd_check_stdin(a, args_text(a, "--file"), "the text", err))
+        return false;
     return !args_flag(a, "--eos") || args_flag(a, "--jsonl") ||
            fail(err, BITNET_USAGE, "--eos needs --jsonl: a text that is cut into windows has no "
                 "end of its own");

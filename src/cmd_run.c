@@ -23,6 +23,9 @@ struct run {
 static bool check(const struct args *a, struct bitnet_error *err)
 {
     bool choices = args_flag(a, "--yesno") || args_given(a, "--choices");
+    const char *file = args_text(a, "--file");
+    if (!cmd_check_stdin(a, file == NULL && each_is_wanted(a) ? "-" : file, "the text", err))
+        return false;
     if (a->n_operands > 0 && args_given(a, "--prompt"))
         return fail(err, BITNET_USAGE, "two prompts: -p and '%s'", a->operands[0]);
     if (a->n_operands > 0 && args_command(a->operands[0]) != NULL)

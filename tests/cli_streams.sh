@@ -93,7 +93,16 @@ want 2 'a bare vocabulary by stdin'
 bn convert - -o "$work/again.bnp" -q
 same 'convert -' "$work/again.bnp" $model
 bn -m - --each-line
-want 1 'records from where the model came'
+want 2 'records from where the model came'
+for words in '-f - -p x' '--yesno -p x -f -' '--jsonl -f -' 'perplexity' 'perplexity --jsonl' 'embed' \
+    'logits --ids-file -' 'tokenize' 'tokenize --jsonl' 'grep x' "grep x $work/story -"; do
+    case $words in
+    -*) bn -m - $words ;;
+    *) bn $words -m - ;;
+    esac
+    want 2 "standard input twice: $words"
+    says "standard input twice: $words" 'used twice'
+done
 bn chat -m -
 want 2 'chat -m -'
 bn bench -m - -p 4 -n 4 -r 1

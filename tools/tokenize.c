@@ -304,6 +304,15 @@ static int run(const struct args *a, const struct job_options *o)
     return ok ? BITNET_OK : cmd_fail(&err);
 }
 
+static bool check_input(const struct args *a, struct bitnet_error *err)
+{
+    const char *prompt = args_text(a, "--prompt"), *path = args_text(a, "--file");
+    if (prompt != NULL && strcmp(prompt, "-") != 0 && !args_flag(a, "--jsonl")) {
+        return true;
+    }
+    return cmd_check_stdin(a, path != NULL ? path : "-", "the text", err);
+}
+
 int tool_tokenize(int argc, char **argv)
 {
     struct args a;
@@ -318,7 +327,7 @@ int tool_tokenize(int argc, char **argv)
     }
     struct bitnet_error err = {0};
     struct tokenizer_file f;
-    if (tokenizer_file_open(&f, path, &err)) {
+    if (check_input(&a, &err) && tokenizer_file_open(&f, path, &err)) {
         struct job_options o = {.t = f.tokenizer,
                                 .pieces = args_flag(&a, "--verbose"),
                                 .special = args_flag(&a, "--special")};
