@@ -102,17 +102,20 @@ test: $(OUT)/bitnet tests
 	OUT=$(OUT) RUN="$(RUN)" sh tests/run.sh
 
 # Man pages and completions come out of the binary, from the table that its parser reads.
+# All that is installed can be read by everyone, whatever the umask of who installs.
 SHARE := $(DESTDIR)$(PREFIX)/share
+PUT    = $(RUN) ./bitnet help $(1) >"$(SHARE)/$(2)" && chmod 644 "$(SHARE)/$(2)"
 install: bitnet
-	mkdir -p $(DESTDIR)$(PREFIX)/bin $(SHARE)/man/man1 $(SHARE)/bash-completion/completions \
-	    $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
-	cp bitnet $(DESTDIR)$(PREFIX)/bin/bitnet
-	$(RUN) ./bitnet help --man >$(SHARE)/man/man1/bitnet.1
+	umask 022 && install -d "$(DESTDIR)$(PREFIX)/bin" "$(SHARE)/man/man1" \
+	    "$(SHARE)/bash-completion/completions" "$(SHARE)/zsh/site-functions" \
+	    "$(SHARE)/fish/vendor_completions.d"
+	install -m 755 bitnet "$(DESTDIR)$(PREFIX)/bin/bitnet"
+	$(call PUT,--man,man/man1/bitnet.1)
 	for c in $$($(RUN) ./bitnet help --list | tr ' ' -); do \
-	    $(RUN) ./bitnet help --man $$c >$(SHARE)/man/man1/bitnet-$$c.1 || exit 1; done
-	$(RUN) ./bitnet help --completion bash >$(SHARE)/bash-completion/completions/bitnet
-	$(RUN) ./bitnet help --completion zsh >$(SHARE)/zsh/site-functions/_bitnet
-	$(RUN) ./bitnet help --completion fish >$(SHARE)/fish/vendor_completions.d/bitnet.fish
+	    { $(call PUT,--man $$c,man/man1/bitnet-$$c.1); } || exit 1; done
+	$(call PUT,--completion bash,bash-completion/completions/bitnet)
+	$(call PUT,--completion zsh,zsh/site-functions/_bitnet)
+	$(call PUT,--completion fish,fish/vendor_completions.d/bitnet.fish)
 
 clean:
 	rm -rf build bitnet

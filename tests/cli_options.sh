@@ -176,6 +176,22 @@ if command -v mandoc >/dev/null; then
 else
     skip 'mandoc is not installed'
 fi
+
+# make install: what it puts down can be read by everyone, under any umask and into any folder.
+tree=$work/tree
+mkdir -p "$tree/src" && cp Makefile "$tree" && cp "$OUT/bitnet" "$tree/bitnet"
+build() { # words of make
+    (umask 077 && unset MAKEFLAGS && cd "$tree" && make "$@") >"$out" 2>"$err"
+    status=$?
+}
+build -o bitnet install "RUN=$RUN" "DESTDIR=$work/a folder" PREFIX=/usr
+want 0 'make install'
+find "$work/a folder/usr" \( -type d ! -perm 755 \) -o \( -type f ! -name bitnet ! -perm 644 \) >"$out"
+is 'installed files can be read by all' ''
+check 'the program can be run by all' test "$(find "$work/a folder/usr/bin/bitnet" -perm 755)"
+check 'a man page for each command' \
+    test "$(find "$work/a folder" -name '*.1' | wc -l)" -eq $(($(wc -l <"$work/list") + 1))
+
 for shell in bash zsh fish; do
     bn help --completion $shell
     want 0 "completion $shell"
