@@ -16,7 +16,19 @@ comma := ,
 OUT  := build/$(ARCH)-$(notdir $(firstword $(CC)))$(addprefix -,$(subst $(comma),-,$(SAN)))
 MUST := -std=c11 -D_DEFAULT_SOURCE -D_FILE_OFFSET_BITS=64 -I. -ffp-contract=off -pthread -Wall -Wextra \
         -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes
-$(if $(filter -ffast-math -Ofast -march=native,$(CFLAGS)),$(error CFLAGS must not change results or target))
+
+# Neither results nor the CPUs that the binary runs on are a matter of CFLAGS: what changes the order
+# or the rounding of float operations, and what raises the CPU of files that are for all of them.
+ROUNDING := -ffast-math -Ofast -funsafe-math-optimizations -fassociative-math -freciprocal-math \
+            -ffinite-math-only -fno-signed-zeros -fapprox-func -ffp-model=% -ffp-contract=fast \
+            -ffp-contract=on -ffp-eval-method=% -fexcess-precision=% -fsingle-precision-constant \
+            -fdenormal-fp-math=% -mfpmath=% -mrecip% -mdaz-ftz
+TARGET   := -march=% -mcpu=% -m32 -mx32 -mavx% -mfma% -msse% -mf16c -mbmi% -mlzcnt -mpopcnt -mmovbe \
+            -mgfni -mvaes -mvpclmulqdq -mamx%
+BASE     := -march=x86-64 -march=armv8-a -msse -msse2
+REFUSED  := $(filter-out $(BASE),$(filter $(ROUNDING) $(TARGET),$(CC) $(CFLAGS)))
+$(if $(REFUSED),$(error CFLAGS must not change results or target: leave out $(REFUSED); the kernels \
+    of each CPU are built with flags of their own, and chosen when the program starts))
 
 # One file per tier, named TIER_*.c, built with that tier's flags only.
 TIERS_x86_64  := avx2 avx512
@@ -57,17 +69,25 @@ FLAGS = $(if $(filter $<,$(COLD)),$(CFLAGS:-O2=-Og),$(CFLAGS))
 bitnet: $(OUT)/bitnet
 	cp $< $@
 
+# Objects depend on a file of the flags, which is written when they are not those of the last time.
+USED := $(CC) $(CFLAGS)
+ifneq ($(shell cat $(OUT)/flags 2>/dev/null),$(strip $(USED)))
+.PHONY: $(OUT)/flags
+endif
+$(OUT)/flags:
+	@mkdir -p $(@D) && printf '%s\n' '$(subst ','\'',$(strip $(USED)))' >$@
+
 $(OUT)/bitnet: $(OUT)/src/main.o $(OUT)/libbitnet.a
 	$(CC) $(CFLAGS) $(MUST) $(SANITIZE) -o $@ $^ -lm
 
 $(OUT)/libbitnet.a: $(OBJECTS)
 	rm -f $@ && $(AR) rcs $@ $^
 
-$(OUT)/%.o: %.c Makefile
+$(OUT)/%.o: %.c Makefile $(OUT)/flags
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) $(MUST) $(SANITIZE) $(ISA_$(TIER)) $(X86_H) -MMD -MP -c -o $@ $<
 
-$(OUT)/%/x86.h.gch: Makefile
+$(OUT)/%/x86.h.gch: Makefile $(OUT)/flags
 	@mkdir -p $(@D) && echo '#include <immintrin.h>' >$(@D)/x86.h
 	$(CC) $(CFLAGS) $(MUST) $(SANITIZE) $(ISA_$*) -x c-header -o $@ $(@D)/x86.h
 

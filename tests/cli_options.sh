@@ -192,6 +192,30 @@ check 'the program can be run by all' test "$(find "$work/a folder/usr/bin/bitne
 check 'a man page for each command' \
     test "$(find "$work/a folder" -name '*.1' | wc -l)" -eq $(($(wc -l <"$work/list") + 1))
 
+# CFLAGS: what would change results or CPUs is refused; a change of the others builds anew.
+for flag in -ffast-math -Ofast -funsafe-math-optimizations -fassociative-math -freciprocal-math \
+    -ffinite-math-only -fno-signed-zeros -march=native -march=x86-64-v3 -mcpu=native -mavx2 \
+    -mavx512f -mfma -mfpmath=387; do
+    build -n clean "CFLAGS=-O2 $flag"
+    check "CFLAGS=$flag is refused" test "$status" -eq 2
+    says "CFLAGS=$flag is refused" "leave out $flag"
+done
+build -n -p
+check 'make alone makes the program' grep -qx '.DEFAULT_GOAL := bitnet' "$out"
+build -n clean 'CFLAGS=-O3 -g -march=x86-64 -fno-math-errno'
+want 0 'other CFLAGS'
+echo 'int nothing(void); int nothing(void) { return 0; }' >"$tree/src/a.c"
+made() { # status of make -q
+    build -q CC=cc SAN= OUT=o o/src/a.o "$@"
+    check "make -q $*: $status" test "$status" -eq "$want_status"
+}
+for flags in "-O2 -DA='\"a b\"'" '-O1 -g'; do
+    want_status=1 made "CFLAGS=$flags"
+    build CC=cc SAN= OUT=o o/src/a.o "CFLAGS=$flags"
+    want 0 "make CFLAGS=$flags"
+    want_status=0 made "CFLAGS=$flags"
+done
+
 for shell in bash zsh fish; do
     bn help --completion $shell
     want 0 "completion $shell"
