@@ -101,6 +101,15 @@ static void predict(struct doctor *d)
         d->tok_per_s = d->all_gb_per_s * 1e9 / (double)s->decode_bytes;
 }
 
+/* One thread is measured once: two figures for it would differ. */
+static bool measure(struct doctor *d, struct bitnet_error *err)
+{
+    if (!machine_read_speed(1, &d->one_gb_per_s, err))
+        return false;
+    d->all_gb_per_s = d->one_gb_per_s;
+    return d->n_threads == 1 || machine_read_speed(d->n_threads, &d->all_gb_per_s, err);
+}
+
 static bool examine(struct doctor *d, struct bitnet_error *err)
 {
     bitnet_engine *e;
@@ -118,8 +127,7 @@ static bool examine(struct doctor *d, struct bitnet_error *err)
             return false;
         }
     }
-    if (!machine_read_speed(1, &d->one_gb_per_s, err) ||
-        !machine_read_speed(d->n_threads, &d->all_gb_per_s, err)) {
+    if (!measure(d, err)) {
         bitnet_engine_close(e);
         return false;
     }
@@ -143,13 +151,16 @@ static void print_text(const struct doctor *d)
         printf(", %d performance and %d efficiency", m->n_performance, m->n_efficiency);
     if (m->quota > 0)
         printf(", quota %.1f", m->quota);
-    printf("; %d threads\n", d->n_threads);
+    printf("; %d thread%s\n", d->n_threads, d->n_threads > 1 ? "s" : "");
     if (m->n_numa > 0)
         printf("numa        %d node%s\n", m->n_numa, m->n_numa > 1 ? "s" : "");
     printf("memory      %.1f GB, %.1f GB free, huge pages: %s\n", (double)m->memory_bytes / 1e9,
            (double)m->free_bytes / 1e9, m->huge_pages[0] != '\0' ? m->huge_pages : "unknown");
-    printf("read speed  %.1f GB/s with %d thread%s, %.1f with one\n", d->all_gb_per_s,
-           d->n_threads, d->n_threads > 1 ? "s" : "", d->one_gb_per_s);
+    if (d->n_threads > 1)
+        printf("read speed  %.1f GB/s with %d threads, %.1f with one\n", d->all_gb_per_s,
+               d->n_threads, d->one_gb_per_s);
+    else
+        printf("read speed  %.1f GB/s with one thread\n", d->one_gb_per_s);
     printf("load        %.2f\n", m->load);
     if (d->host.model != NULL) {
         const struct bitnet_shape *s = bitnet_model_shape(d->host.model);

@@ -275,6 +275,11 @@ check 'a JSON vector' grep -q '^\[.*\]$' "$out"
 bn doctor
 want 0 doctor
 has doctor 'read speed'
+bn doctor -t 1
+check 'doctor of one thread' grep -qE '^read speed  [0-9.]+ GB/s with one thread$' "$out"
+check 'doctor of one thread' grep -q '; 1 thread$' "$out"
+bn doctor -t 2
+check 'doctor of two' grep -qE '^read speed  [0-9.]+ GB/s with 2 threads, [0-9.]+ with one$' "$out"
 bn doctor --json
 has 'doctor --json' '"read_gb_per_s"'
 bn doctor -m /no/such/file
