@@ -105,7 +105,8 @@ const struct arg_group group_prompt = {"Prompt", prompt};
 
 static const struct arg_option sampling[] = {
     {"--temp --temperature", "X", ARG_REAL, ARG_BRIEF, 0, 100, NULL, "0.8",
-     "0: always the likeliest token; higher: more surprising", NULL},
+     "0: the likeliest token after penalties; higher: more surprising",
+     "The repetition penalty holds at 0 too; --repeat-penalty 1 turns it off."},
     {"--top-k", "N", ARG_INT, 0, 0, 1000000, NULL, "40", "draw among the N likeliest; 0: all",
      NULL},
     {"--top-p", "X", ARG_REAL, 0, 0, 1, NULL, "1",
