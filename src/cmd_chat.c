@@ -270,6 +270,8 @@ static bool turn(struct chat *c, const char *text, size_t n_bytes, struct bitnet
     j->ids = c->ids.ids;
     j->n_ids = c->ids.n_ids;
     j->n_fed = bitnet_seq_length(c->host.session, 0);
+    if (j->n_fed > 0 && j->n_fed == j->n_ids) /* what make_room kept may all be held */
+        bitnet_seq_cut(c->host.session, 0, --j->n_fed); /* its last row must be computed */
     size_t n_new = j->n_ids - j->n_fed;
     j->n_predict = args_int(c->args, "--predict");
     if (!job_begin(&c->host, j, err) || !stream(c, err))

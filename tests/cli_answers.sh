@@ -214,6 +214,14 @@ in=$work/turns bn chat -n 30 -c 128
 want 0 'a chat longer than its context'
 says 'a chat longer than its context' 'oldest'
 check 'thirty answers' test "$(wc -l <"$out")" -ge 30
+# When the older turns go, what stays is again the start of what the cache holds.
+printf '%s\n%s\n' "$story" "$story" >"$work/turns"
+in=$work/turns bn chat --temp 0 --ignore-eos -c 64
+want 0 'a chat whose newest message is its first'
+head -n 3 "$out" >"$work/first3"
+tail -n +4 "$out" >"$work/next3"
+check 'it says something' test "$(wc -c <"$work/first3")" -gt 100
+same 'the same message, the same answer' "$work/first3" "$work/next3"
 printf '{"role":"nobody","content":"x"}\n' >"$work/badchat"
 bn chat --load "$work/badchat"
 want 5 'a bad chat'
