@@ -226,7 +226,7 @@ static bool stream(struct chat *c, struct bitnet_error *err)
     job_end(j, FINISH_INTERRUPT);
     if (err->code == BITNET_OK && n_out < j->answer.n_ready)
         out_text(j->answer.text.data + n_out, j->answer.n_ready - n_out, err);
-    return err->code == BITNET_OK && out_text("\n", 1, err) && out_flush(err);
+    return err->code == BITNET_OK && out_text("\n", 1, err) && out_flush(err) && job_check(j, err);
 }
 
 /* The answer becomes a message. Where its text was cut before a stop text, the tokens

@@ -297,7 +297,11 @@ static bool step(struct each *e, struct bitnet_error *err)
     for (size_t i = 0; i < e->n_slots; i++) {
         struct slot *s = &e->slots[i];
         if (s->busy && s->job.end_ns != 0) {
-            put_answer(e, s);
+            struct bitnet_error own = {0};
+            if (job_check(&s->job, &own))
+                put_answer(e, s);
+            else
+                put_error(e, s->index, &s->record, &own);
             s->busy = false;
         }
     }

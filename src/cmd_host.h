@@ -68,6 +68,7 @@ struct job {
     struct logprob *logprobs;  /* [out.n_ids] under want_logprobs */
     size_t n_logprobs;
     uint64_t start_ns, first_ns, end_ns; /* start, prompt read, end */
+    bool stuck; /* it ended because the sampler had no token left to draw */
 };
 /* The sampler sees the prompt; the answer starts empty. */
 bool job_begin(struct host *h, struct job *j, struct bitnet_error *err);
@@ -75,6 +76,7 @@ bool job_begin(struct host *h, struct job *j, struct bitnet_error *err);
  * prompt or draws one token. Their answers grow; finish tells which ended. */
 bool job_step(struct host *h, struct job *const *jobs, size_t n_jobs, struct bitnet_error *err);
 void job_end(struct job *j, enum finish finish);
+bool job_check(const struct job *j, struct bitnet_error *err); /* false: it is stuck */
 void job_free(struct job *j); /* all but the sampler and the prompt */
 
 #endif

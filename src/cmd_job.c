@@ -22,6 +22,7 @@ bool job_begin(struct host *h, struct job *j, struct bitnet_error *err)
     j->out.n_ids = j->n_logprobs = 0;
     j->start_ns = now_ns();
     j->first_ns = j->end_ns = 0;
+    j->stuck = false;
     if (j->n_predict == 0)
         job_end(j, FINISH_LENGTH);
     return true;
@@ -35,6 +36,12 @@ void job_end(struct job *j, enum finish finish)
     j->end_ns = now_ns();
     if (j->first_ns == 0)
         j->first_ns = j->end_ns;
+}
+
+bool job_check(const struct job *j, struct bitnet_error *err)
+{
+    return !j->stuck || fail(err, BITNET_USAGE, "answer token %zu: no token is left to draw; "
+                             "--logit-bias and --ignore-eos must leave one", j->out.n_ids + 1);
 }
 
 static bool keep_id(struct job *j, int32_t id, struct bitnet_error *err)
@@ -82,9 +89,10 @@ static bool draw(struct host *h, struct job *j, float *row, struct bitnet_error 
         memcpy(copy, row, h->n_vocab * sizeof *copy);
     }
     int32_t id = bitnet_sample(j->sampler, row, NULL);
-    if (bitnet_token_is_stop(h->tokenizer, id)) {
+    j->stuck = id < 0;
+    if (j->stuck || bitnet_token_is_stop(h->tokenizer, id)) {
         free(copy);
-        job_end(j, FINISH_EOS);
+        job_end(j, j->stuck ? FINISH_NONE : FINISH_EOS);
         return true;
     }
     bool good = keep_id(j, id, err) &&

@@ -142,7 +142,7 @@ static bool answer(struct run *r, struct job *j, bool stream, struct bitnet_erro
         out_text(j->answer.text.data + n_out, j->answer.n_ready - n_out, err);
     if (err->code == BITNET_OK && stream && isatty(1))
         out_text("\n", 1, err);
-    return err->code == BITNET_OK && out_flush(err);
+    return err->code == BITNET_OK && out_flush(err) && job_check(j, err);
 }
 
 static bool print_json(const struct run *r, const struct job *j, struct bitnet_error *err)

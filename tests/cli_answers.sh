@@ -70,6 +70,18 @@ silent '-q'
 bn -p "$story" -n 4 -v
 says '-v tells speed' 'tokens/s'
 
+# No token may be drawn.
+none=$(seq 0 2047 | sed 's/.*/--logit-bias &-inf/')
+bn -p "$story" -n 1 $none --json --logprobs 1
+want 2 'every token forbidden'
+says 'every token forbidden' 'no token is left to draw'
+is 'every token forbidden' ''
+in=$work/story_line
+echo "$story" >"$in"
+bn chat $none
+want 2 'every token forbidden in a chat'
+unset in
+
 # Too long a text.
 awk 'BEGIN { for (i = 0; i < 2000; i++) printf "word%d and ", i; print "the end" }' >"$work/long"
 bn -f "$work/long"

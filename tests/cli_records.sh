@@ -155,6 +155,14 @@ fi
 in=$work/forty bn --each-line -p 'Mood of {}:' --choices up,down --jsonl
 want 1 'text is no JSON'
 
+# Where every token is forbidden, a record that asks for none goes through.
+printf '{"text":"Once"}\n{"text":"Once","n":0}\n{"text":"a"}\n' >"$work/none.jsonl"
+none=$(seq 0 2047 | sed 's/.*/--logit-bias &-inf/')
+in=$work/none.jsonl bn --jsonl --logprobs 1 $none
+want 1 'records with every token forbidden'
+check 'two error objects' test "$(grep -c '"error":".*no token is left to draw' "$out")" -eq 2
+check 'one answer' test "$(sed -n 2p "$out" | grep -c '"text":""')" -eq 1
+
 # Choices for each record: as for one.
 in=$work/forty bn --each-line -p 'Mood of {}:' --choices up,down,red
 want 0 'choices of records'
