@@ -70,7 +70,7 @@ static bool read_prompt(struct run *r, struct bitnet_error *err)
     return true;
 }
 
-static int dry_run(struct run *r)
+static int dry_run(struct run *r, struct bitnet_error *err)
 {
     struct host *h = &r->host;
     struct bitnet_session_options o = host_session_options(h, 1, 1);
@@ -87,7 +87,7 @@ static int dry_run(struct run *r)
         out_whole(&b, "session_bytes", (int64_t)bitnet_session_bytes(h->model, &o));
         out_whole(&b, "file_bytes", (int64_t)bitnet_model_shape(h->model)->file_bytes);
         buffer_add(&b, "}\n", 2);
-        fwrite(b.data, 1, b.n_bytes, stdout);
+        out_text(b.data, b.n_bytes, err);
     } else {
         printf("prompt:\n%.*s\n", (int)r->rendered.text.n_bytes, text);
         printf("ids:");
@@ -99,7 +99,7 @@ static int dry_run(struct run *r)
                (double)bitnet_model_shape(h->model)->file_bytes / 1e6);
     }
     buffer_free(&b);
-    return BITNET_OK;
+    return err->code == BITNET_OK ? BITNET_OK : cmd_fail(err);
 }
 
 static void print_stats(const struct run *r, const struct job *j)
@@ -210,11 +210,11 @@ static int choose(struct run *r, struct bitnet_error *err)
         out_whole(&b, "version", 1);
         out_choices(&b, &r->host, &c);
         buffer_add(&b, "}\n", 2);
-        out_text(b.data, b.n_bytes, err);
+        good = out_text(b.data, b.n_bytes, err);
         buffer_free(&b);
     } else if (good && !c.undecided && !(yesno && args_flag(a, "--quiet"))) {
-        out_text(c.items[c.best].text, strlen(c.items[c.best].text), err);
-        out_text("\n", 1, err);
+        good = out_text(c.items[c.best].text, strlen(c.items[c.best].text), err) &&
+               out_text("\n", 1, err);
     }
     if (good && args_flag(a, "--verbose")) {
         for (size_t i = 0; i < c.n; i++)
@@ -248,7 +248,7 @@ static int run_one(struct run *r)
         cmd_note(a, "the text was cut to %zu tokens (--fit %s)", r->ids.n_ids,
                  args_text(a, "--fit"));
     if (args_flag(a, "--dry-run"))
-        return dry_run(r);
+        return dry_run(r, &err);
     if (!host_start(&r->host, choices ? CHOOSE_SEQS : 1, choices ? CHOOSE_ROWS : 1, &err))
         return run_fail(r, &err);
     return choices ? choose(r, &err) : generate(r, &err);

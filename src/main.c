@@ -105,10 +105,12 @@ int main(int argc, char **argv)
 {
     fill_standard_files();
     int status = dispatch(argc, argv);
-    if (status == BITNET_OK && fflush(stdout) != 0) {
+    errno = 0; /* a write that failed before the last flush leaves its mark and not its reason */
+    if (status == BITNET_OK && (fflush(stdout) != 0 || ferror(stdout))) {
         if (errno == EPIPE)
             return 128 + SIGPIPE;
-        fprintf(stderr, "bitnet: standard output: %s\n", strerror(errno));
+        fprintf(stderr, "bitnet: standard output: %s\n",
+                errno != 0 ? strerror(errno) : "not all of the text could be written");
         return BITNET_FAILED;
     }
     return status;

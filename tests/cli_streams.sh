@@ -164,6 +164,18 @@ if [ -e /dev/full ]; then
     $BITNET -p a --yesno >/dev/full 2>"$err" </dev/null
     status=$?
     want 5 'a full disk for yesno'
+    # One write of more than the buffer holds fails before the last flush, which has nothing left.
+    awk 'BEGIN { for (i = 0; i < 4096; i++) printf "%d%s", i % 1000, i % 5 ? "" : " " }' >"$work/4096"
+    $BITNET -p a --yesno --json >/dev/full 2>"$err" </dev/null
+    status=$?
+    want 5 'a full disk for yesno as JSON'
+    for c in '-p a --choices a,b --json' "info --json $model" selftest \
+        "--dry-run --json -c 16000 -f $work/4096" "bench kernels --kernel t2_i8 --seconds 1ms"; do
+        $BITNET $c >/dev/full 2>"$err" </dev/null
+        status=$?
+        want 1 "a full disk: $c"
+        says "a full disk: $c" 'No space left'
+    done
 fi
 $BITNET -p "$story" -n 8 >&- 2>"$err" </dev/null
 status=$?
@@ -202,6 +214,14 @@ check 'three answers came' test "$(wc -l <"$out")" -eq 3
 status=$(cat "$work/code")
 check 'a closed pipe with SIGPIPE ignored' test "$status" -eq 141 -o "$status" -eq 0
 silent 'a closed pipe with SIGPIPE ignored'
+(
+    trap '' PIPE
+    sleep 0.3
+    $BITNET -p a --choices a,b --json 2>"$err" </dev/null
+    echo $? >"$work/code"
+) | true
+status=$(cat "$work/code")
+want 141 'a closed pipe under --choices'
 
 # Signals. The endless input keeps the process alive until it is stopped.
 stop_with() { # signal, code

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "kernels/dispatch.h"
-#include "src/cmd.h"
+#include "src/cmd_out.h"
 #include "tools/bench_measure.h"
 #include "tools/tools.h"
 
@@ -73,7 +73,7 @@ static matmul_fn *entry_of(const struct kernels *k, const struct kernel_row *row
     return fn;
 }
 
-static void print_row(struct bench *b, const struct kernel_row *row, const char *tier,
+static bool print_row(struct bench *b, const struct kernel_row *row, const char *tier,
                       const struct bench_job *job, const struct bench_result *r)
 {
     static const char *const acts[] = {[ACT_F32] = "f32", [ACT_I8] = "i8", [ACT_I4] = "i4",
@@ -98,8 +98,8 @@ static void print_row(struct bench *b, const struct kernel_row *row, const char 
                r->n_bytes / r->ns, pct_read, r->n_weights / r->ns, gop, pct_peak,
                100 * r->spread);
     }
-    fflush(stdout);
     b->n_printed++;
+    return out_flush(&b->err);
 }
 
 static bool measure_kernel(struct bench *b, const struct kernel_row *row, const char *tier,
@@ -113,10 +113,10 @@ static bool measure_kernel(struct bench *b, const struct kernel_row *row, const 
                                     .fn = fn, .act = row->act, .n_tok = run_kinds[i].n_tok,
                                     .cached = run_kinds[i].cached, .seconds = b->seconds};
             struct bench_result result;
-            if (!bench_measure(&result, &job, &b->err)) {
+            if (!bench_measure(&result, &job, &b->err) ||
+                !print_row(b, row, tier, &job, &result)) {
                 return false;
             }
-            print_row(b, row, tier, &job, &result);
         }
     }
     return true;

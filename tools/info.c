@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "src/cmd.h"
+#include "src/cmd_out.h"
 #include "src/json.h"
 #include "tools/modelfile.h"
 #include "tools/tools.h"
@@ -320,11 +320,10 @@ static bool print_json(const struct report *r, struct bitnet_error *err)
     for (size_t i = 0; i < r->file->n_tensors; i++)
         add_tensor(&b, &r->file->tensors[i], i == 0);
     add(&b, "]}\n");
-    bool good = !b.failed;
-    if (good)
-        fwrite(b.data, 1, b.n_bytes, stdout);
+    bool good = (!b.failed || fail(err, BITNET_FAILED, "info: out of memory")) &&
+                out_text(b.data, b.n_bytes, err);
     buffer_free(&b);
-    return good || fail(err, BITNET_FAILED, "info: out of memory");
+    return good;
 }
 
 int tool_info(int argc, char **argv)

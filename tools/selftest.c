@@ -5,7 +5,7 @@
 
 #include "kernels/dispatch.h"
 #include "kernels/selftest.h"
-#include "src/cmd.h"
+#include "src/cmd_out.h"
 #include "tools/tools.h"
 
 /* Widths around every line, chunk and vector length, and those of real models. */
@@ -42,8 +42,9 @@ int tool_selftest(int argc, char **argv)
     struct selftest test;
     const char *tier;
     bool usable, all_ok = true;
+    struct bitnet_error err = {0};
     kernels_fill(&scalar, "scalar");
-    for (size_t i = 1; (tier = kernels_tier(i, &usable)) != NULL; i++) {
+    for (size_t i = 1; err.code == BITNET_OK && (tier = kernels_tier(i, &usable)) != NULL; i++) {
         size_t n_compared = 0;
         if (!usable) {
             printf("%-13s skip: this machine cannot run it\n", tier);
@@ -54,8 +55,11 @@ int tool_selftest(int argc, char **argv)
                    tier, test.what, test.n_cols, test.n_tok, (unsigned)test.seed);
             all_ok = false;
         }
-        fflush(stdout);
+        out_flush(&err);
     }
     args_free(&a);
+    if (err.code != BITNET_OK) {
+        return cmd_fail(&err);
+    }
     return all_ok ? BITNET_OK : BITNET_FAILED;
 }
