@@ -109,7 +109,7 @@ static bool read_ids(struct host *h, uint32_t seq, const struct bitnet_ids *ids,
         size_t n = to - from < h->max_batch ? to - from : h->max_batch;
         for (size_t i = 0; i < n; i++)
             in[i] = (struct bitnet_input){ids->ids[from + i], seq, from + i + 1 == to};
-        if (!bitnet_eval(h->session, in, n, err))
+        if (!host_eval(h, in, n, err))
             return false;
         from += n;
     }
@@ -145,7 +145,7 @@ static bool score_tails(struct choices *c, struct host *h, const struct bitnet_i
             }
             n_seqs++;
         }
-        if (n_in > 0 && !bitnet_eval(h->session, in, n_in, err))
+        if (n_in > 0 && !host_eval(h, in, n_in, err))
             return false;
         for (size_t k = 0; k < n_in; k++)
             rows[k].choice->logprob += bitnet_logprob(bitnet_logits(h->session, k), h->n_vocab,

@@ -184,7 +184,7 @@ static bool read_prefix(struct each *e, const struct slot *s, struct bitnet_erro
                                                             : e->host.max_batch;
         for (size_t i = 0; i < n; i++)
             in[i] = (struct bitnet_input){e->prefix.ids[at + i], 0, false};
-        if (!bitnet_eval(e->host.session, in, n, err))
+        if (!host_eval(&e->host, in, n, err))
             return false;
         at += n;
     }
@@ -244,7 +244,7 @@ static void begin(struct each *e, struct slot *s, enum reader_result got, const 
         begin_answer(e, s, &err);
     else if (choices_score(&e->choices, &e->host, &s->record.prompt, &e->prefix, &err))
         put_choice(e, s);
-    if (err.code != BITNET_OK)
+    if (err.code != BITNET_OK && cmd_signal() == 0) /* a signal is no error of the record */
         put_error(e, s->index, got == READER_TOO_LONG ? NULL : &s->record, &err);
 }
 
@@ -261,7 +261,7 @@ static size_t n_busy(const struct each *e)
 static bool fill(struct each *e, bool *at_end, struct bitnet_error *err)
 {
     for (size_t i = 0; i < e->n_slots && !*at_end; i++) {
-        while (!e->slots[i].busy && e->n_read - e->n_written < WINDOW) {
+        while (!e->slots[i].busy && e->n_read - e->n_written < WINDOW && cmd_signal() == 0) {
             const char *bytes;
             size_t n_bytes;
             bool idle = n_busy(e) == 0;

@@ -26,7 +26,7 @@ static bool read_text(struct host *h, const char *text, size_t n_bytes, struct b
         size_t n = ids.n_ids - at < h->max_batch ? ids.n_ids - at : h->max_batch;
         for (size_t i = 0; i < n; i++)
             in[i] = (struct bitnet_input){ids.ids[at + i], 0, at + i + 1 == ids.n_ids};
-        good = bitnet_eval(h->session, in, n, err);
+        good = host_eval(h, in, n, err);
         at += n;
     }
     bitnet_ids_free(&ids);

@@ -58,7 +58,7 @@ static bool judge(struct grep *g, const char *name, uint64_t number, const char 
     g->prompt.text = bytes;
     g->prompt.n_text = n_bytes;
     if (!choices_score(&g->choices, &g->host, &g->prompt, &g->kept, &own)) {
-        if (own.code == BITNET_BAD) {
+        if (own.code == BITNET_BAD || cmd_signal() != 0) {
             *err = own;
             return false;
         }

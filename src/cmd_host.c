@@ -236,6 +236,12 @@ bool host_start(struct host *h, size_t n_seqs, size_t max_logits, struct bitnet_
     return true;
 }
 
+bool host_eval(struct host *h, const struct bitnet_input *in, size_t n_in, struct bitnet_error *err)
+{
+    return bitnet_eval(h->session, in, n_in, err) &&
+           (cmd_signal() == 0 || fail(err, 128 + cmd_signal(), "interrupted"));
+}
+
 void host_close(struct host *h)
 {
     if (h->session != NULL)

@@ -46,6 +46,10 @@ size_t host_unescape(char *text);
 bool host_encode(const struct host *h, const struct rendered *r, bool begin,
                  struct bitnet_ids *ids, struct bitnet_error *err);
 
+/* bitnet_eval, and an error where a signal has come: for loops that read a text in pieces. */
+bool host_eval(struct host *h, const struct bitnet_input *in, size_t n_in,
+               struct bitnet_error *err);
+
 /* One answer in the making. */
 struct logprob {
     double own;

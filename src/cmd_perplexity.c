@@ -26,7 +26,7 @@ static bool score_window(struct host *h, const int32_t *ids, size_t n_ids, struc
         size_t n = n_ids - 1 - at < ROWS ? n_ids - 1 - at : ROWS;
         for (size_t i = 0; i < n; i++)
             in[i] = (struct bitnet_input){ids[at + i], 0, true};
-        if (!bitnet_eval(h->session, in, n, err))
+        if (!host_eval(h, in, n, err))
             return false;
         for (size_t i = 0; i < n; i++)
             score->nll -= bitnet_logprob(bitnet_logits(h->session, i), h->n_vocab,

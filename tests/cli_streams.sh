@@ -245,6 +245,21 @@ stop_with() { # signal, code
 }
 # A shell starts background jobs with SIGINT ignored, so Ctrl-C is tested on a terminal.
 stop_with TERM 143
+# Scoring ends between two passes over the weights, without an answer. Each of these takes seconds.
+awk 'BEGIN { for (i = 0; i < 15; i++) { printf "%s%d", i ? "," : "", i
+    for (j = 0; j < 50; j++) printf " and %d", j } }' >"$work/choices"
+for records in '' "--each-line -f $work/story_line"; do
+    $BITNET -p "$story {}" --choices "$(cat "$work/choices")" --tier scalar -t 1 $records \
+        >"$out" 2>"$err" </dev/null &
+    pid=$!
+    sleep 0.5
+    kill -TERM $pid
+    wait $pid
+    status=$?
+    want 143 "SIGTERM while it scores $records"
+    is "SIGTERM while it scores $records" ''
+    silent "SIGTERM while it scores $records"
+done
 $BITNET -p "$story" -n 200 --ignore-eos >"$out" 2>"$err" </dev/null
 cp "$out" "$work/full"
 
