@@ -26,7 +26,7 @@ static bool read_all(FILE *in, const char *name, struct buffer *text, struct bit
         if (text->failed || text->n_bytes > MAX_TEXT)
             return fail(err, BITNET_FAILED, "%s: more than %d MiB of text; --each-line reads any "
                         "length", name, MAX_TEXT >> 20);
-        if (cmd_signal() != 0)
+        if (cmd_signal() != 0 || feof(in)) /* a terminal would be asked for a second Ctrl-D */
             break;
     }
     if (ferror(in) && cmd_signal() == 0)

@@ -302,6 +302,13 @@ if [ -x "$OUT/tests/pty_run" ]; then
     if grep -q "$(printf '\033')" "$out"; then flunk 'a dumb terminal gets no escapes'; else pass; fi
     NO_COLOR=1 $pty 2004h '\cd' -- $BITNET chat >"$out" 2>"$err"
     if grep -q "$(printf '\033\\[1m')" "$out"; then flunk 'NO_COLOR'; else pass; fi
+    $pty '@' "$story"'\r\cd' -- sh -c "echo @; exec $BITNET -f - -n 8 --temp 0" >"$out" 2>"$err"
+    status=$?
+    want 0 'one Ctrl-D ends the prompt'
+    check 'one Ctrl-D ends the prompt' grep -qF "$(cat "$work/eight")" "$out"
+    $pty '@' 'ab\r\cd' -- sh -c "echo @; exec $BITNET tokenize -v" >"$out" 2>"$err"
+    status=$?
+    want 0 'one Ctrl-D ends the text'
     $pty '@' '\cc' -- sh -c "echo @; exec $BITNET -p '$story' --tier scalar -t 1 --ignore-eos" \
         >"$out" 2>"$err"
     status=$?

@@ -242,8 +242,9 @@ static bool read_text(const char *path, struct buffer *text, struct bitnet_error
         return fail(err, BITNET_FAILED, "%s: %s", name, strerror(errno));
     }
     char piece[65536];
-    for (size_t n; (n = fread(piece, 1, sizeof piece, in)) > 0 && !text->failed;) {
-        buffer_add(text, piece, n);
+    /* Behind its end nothing is read: a terminal would be asked for a second Ctrl-D. */
+    while (!feof(in) && !ferror(in) && !text->failed) {
+        buffer_add(text, piece, fread(piece, 1, sizeof piece, in));
     }
     bool ok = !ferror(in) || fail(err, BITNET_FAILED, "%s: %s", name, strerror(errno));
     if (!is_stdin) {
