@@ -25,11 +25,10 @@ static const struct arg_example exit_codes[] = {
 static const struct arg_example grep_exit_codes[] = {
     {"0", "a line matched"},
     {"1", "no line matched"},
-    {"2", "the command line is wrong, a file could not be read, or a line not be judged; with -q "
+    {"2", "the command line is wrong, or it could not: a file, memory, a line too long; with -q "
           "only when no line matched"},
     {"3", "no line matched, and for one or more yes and no were closer than --margin"},
-    {"5", "the model is damaged or of a kind that is not understood, or something else kept all "
-          "lines from being judged"},
+    {"5", "the model is damaged or of a kind that is not understood"},
     {"128+n", "ended by signal n: 130 Ctrl-C, 141 closed pipe, 143 SIGTERM"},
     {NULL, NULL}};
 

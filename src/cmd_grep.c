@@ -181,8 +181,10 @@ int cmd_grep(int argc, char **argv)
         search_all(&g, &err);
     if (err.code == BITNET_OK)
         out_flush(&err);
-    if (err.code != BITNET_OK)
-        status = cmd_fail_filter(&err);
+    if (err.code != BITNET_OK) {
+        status = cmd_fail(&err);
+        status = status == BITNET_FAILED ? BITNET_USAGE : status; /* 1 is: no line matched */
+    }
     else if (cmd_signal() != 0)
         status = 128 + cmd_signal();
     else if (g.quiet && g.n_matches > 0)

@@ -215,6 +215,15 @@ want 3 'grep --margin'
 bn grep -v "$question" /no/such/file "$work/forty"
 want 2 'grep of a missing file'
 check 'the other file is searched' test -s "$out"
+bn grep -m /no/such/model "$question" "$work/forty"
+want 2 'grep with a missing model'
+bn grep -m "$work/forty" "$question" "$work/forty"
+want 5 'grep with a model that is none'
+if [ -e /dev/full ]; then
+    $BITNET grep -v "$question" "$work/forty" >/dev/full 2>"$err"
+    status=$?
+    want 2 'grep on a full disk'
+fi
 bn grep -q "$question" /no/such/file
 want 2 'grep -q of a missing file'
 printf 'the cat ran\nLily was happy\nyes yes yes yes\nno no no\n' >"$work/mixed"
