@@ -25,6 +25,7 @@ struct chat {
     const struct template *template;
     struct lineedit edit;
     bool color, quit;
+    bool one_line; /* the message is a line as it was typed: what starts with / is a command */
     char *system;
     struct message *messages;
     size_t n_messages, n_alloc;
@@ -44,6 +45,7 @@ static const char help[] =
     "/stats          tokens, speed, room\n"
     "/quit           end; so does Ctrl-D\n"
     "A line that ends in \\ goes on in the next; \"\"\" starts and ends many lines.\n"
+    "Only one line as it was typed is a command: between \"\"\" a text may start with /.\n"
     "Ctrl-C stops the answer; twice it ends the chat.\n";
 
 static void say(const struct chat *c, const char *text)
@@ -381,7 +383,7 @@ static bool is_word(const char *text, const char *word, const char **rest)
     return true;
 }
 
-/* A line that starts with a slash. Its errors are told and the chat goes on. */
+/* A typed line that starts with a slash. Its errors are told and the chat goes on. */
 static bool command(struct chat *c, const char *text, struct bitnet_error *err)
 {
     const char *rest;
@@ -402,6 +404,8 @@ static bool command(struct chat *c, const char *text, struct bitnet_error *err)
         save(c, rest, &own);
     } else if (is_word(text, "/load", &rest) && rest[0] != '\0') {
         load(c, rest, &own);
+    } else if (is_word(text, "/save", &rest) || is_word(text, "/load", &rest)) {
+        fail(&own, BITNET_USAGE, "%.5s needs the name of a file: %.5s FILE", text, text);
     } else {
         fail(&own, BITNET_USAGE, "'%s' is no command of the chat; /help lists them", text);
     }
@@ -416,12 +420,14 @@ static bool command(struct chat *c, const char *text, struct bitnet_error *err)
 static enum line_result read_message(struct chat *c, struct buffer *out)
 {
     bool quoted = false;
+    size_t n_lines = 0;
     out->n_bytes = 0;
     for (bool more = true; more;) {
         const char *prompt = out->n_bytes > 0 || quoted ? "... " : "> ";
         enum line_result got = lineedit_read(&c->edit, prompt, c->color);
         const struct buffer *line = &c->edit.line;
         size_t n = line->n_bytes;
+        c->one_line = ++n_lines == 1 && !c->edit.pasted;
         if (got != LINE_TEXT)
             return got == LINE_END && out->n_bytes > 0 ? LINE_TEXT : got;
         if (n > 0 && line->data[n - 1] == '\r')
@@ -471,7 +477,8 @@ static bool talk(struct chat *c, struct bitnet_error *err)
         n_interrupts = 0;
         buffer_add(&text, "", 1);
         const char *line = (const char *)text.data;
-        if (line[0] == '/' ? !command(c, line, err) : !turn(c, line, text.n_bytes - 1, err))
+        bool is_command = line[0] == '/' && c->one_line && strchr(line, '\n') == NULL;
+        if (is_command ? !command(c, line, err) : !turn(c, line, text.n_bytes - 1, err))
             break;
         if (cmd_signal() == SIGINT) { /* it stopped the answer */
             cmd_signal_clear();

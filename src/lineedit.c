@@ -253,6 +253,8 @@ static void insert(struct lineedit *e, const char *bytes, size_t n)
     buffer_add(&e->line, bytes, n); /* makes room; then the tail moves over it */
     if (e->line.failed)
         return;
+    if (e->cursor == 0)
+        e->pasted = e->pasting;
     memmove(e->line.data + e->cursor + n, e->line.data + e->cursor,
             e->line.n_bytes - n - e->cursor);
     memcpy(e->line.data + e->cursor, bytes, n);
@@ -298,6 +300,7 @@ static void show_history(struct lineedit *e, bool up)
     }
     e->at += up ? (size_t)-1 : 1;
     e->line.n_bytes = 0;
+    e->pasted = false;
     if (e->at == e->n_history)
         buffer_add(&e->line, e->typed.data, e->typed.n_bytes);
     else
@@ -391,7 +394,7 @@ enum line_result lineedit_read(struct lineedit *e, const char *prompt, bool colo
     static const char paste_on[] = "\x1b[?2004h", paste_off[] = "\x1b[?2004l\r\n";
     e->line.n_bytes = e->cursor = e->n_left = 0;
     e->at = e->n_history;
-    e->pasting = false;
+    e->pasting = e->pasted = false;
     errno = 0;
     if (e->plain || tcgetattr(0, &old) != 0)
         return read_plain(e, prompt);

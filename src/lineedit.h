@@ -18,6 +18,7 @@ struct lineedit {
     size_t cursor, n_left; /* byte offsets: of the cursor, of the first byte on show */
     struct buffer typed;  /* the new line while an old one is on show */
     bool pasting;
+    bool pasted; /* the line starts with what was pasted */
     /* Has a signal come? Asked once keys are on: a Ctrl-C just before is a signal, not a key, and
      * no read would ever be interrupted by it. NULL: nobody knows. */
     int (*signalled)(void);

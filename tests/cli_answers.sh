@@ -221,6 +221,17 @@ printf 'one\\\ntwo\n"""\nthree\nfour\n"""\n/save %s\n' "$work/multi" >"$work/tur
 in=$work/turns bn chat -n 2
 check 'lines joined' grep -q 'one\\ntwo' "$work/multi"
 check 'lines quoted' grep -q 'three\\nfour' "$work/multi"
+printf '"""\n/reset\n"""\n/bin/sh \\\nfails\n/save %s\n' "$work/slash" >"$work/turns"
+in=$work/turns bn chat -n 2
+want 0 'messages that start with a slash'
+check 'a quoted line is no command' grep -q '"user","content":"/reset"' "$work/slash"
+check 'nor are joined lines' grep -q '"/bin/sh \\nfails"' "$work/slash"
+for c in /save '/load  '; do
+    echo "$c" >"$work/turns"
+    in=$work/turns bn chat
+    want 2 "$c without a file"
+    says "$c without a file" 'needs the name of a file'
+done
 awk 'BEGIN { for (i = 0; i < 30; i++) print "Then the cat and the dog went to the park" }' >"$work/turns"
 in=$work/turns bn chat -n 30 -c 128
 want 0 'a chat longer than its context'

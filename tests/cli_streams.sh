@@ -296,6 +296,10 @@ if [ -x "$OUT/tests/pty_run" ]; then
     $pty 2004h '\e[A\e[A\r' 2004h '/save '"$work"'/recalled\r' 2004h '\cd' -- \
         $BITNET chat -n 1 >"$out" 2>"$err"
     check 'the history is kept' grep -q aX "$work/recalled"
+    $pty 2004h '\e[200~/quit\e[201~\r' 2004h '\e[200~/a\nb\e[201~\r' 2004h \
+        '/save '"$work"'/pasted\r' 2004h '\cd' -- $BITNET chat -n 1 >"$out" 2>"$err"
+    check 'what is pasted is no command' grep -q '"/quit"' "$work/pasted"
+    check 'nor is it in several lines' grep -q '"/a\\nb"' "$work/pasted"
     TERM=dumb $pty '> ' 'Once\r' '> ' '\cd' -- $BITNET chat -n 5 >"$out" 2>"$err"
     status=$?
     want 0 'chat on a dumb terminal'
