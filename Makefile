@@ -70,9 +70,12 @@ bitnet: $(OUT)/bitnet
 	cp $< $@
 
 # Objects depend on a file of the flags, which is written when they are not those of the last time.
+# What was built with other flags can be installed without saying them again.
 USED := $(CC) $(CFLAGS)
+ifneq ($(filter-out install,$(or $(MAKECMDGOALS),bitnet)),)
 ifneq ($(shell cat $(OUT)/flags 2>/dev/null),$(strip $(USED)))
 .PHONY: $(OUT)/flags
+endif
 endif
 $(OUT)/flags:
 	@mkdir -p $(@D) && printf '%s\n' '$(subst ','\'',$(strip $(USED)))' >$@

@@ -184,8 +184,7 @@ int cmd_grep(int argc, char **argv)
     if (err.code != BITNET_OK) {
         status = cmd_fail(&err);
         status = status == BITNET_FAILED ? BITNET_USAGE : status; /* 1 is: no line matched */
-    }
-    else if (cmd_signal() != 0)
+    } else if (cmd_signal() != 0)
         status = 128 + cmd_signal();
     else if (g.quiet && g.n_matches > 0)
         status = BITNET_OK;

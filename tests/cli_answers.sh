@@ -191,7 +191,7 @@ want 2 'yesno of a wrong command line'
 in=$work/long bn -q --yesno -p 'Is it?' --fit head --strict
 quiet=1 want 4 'yesno of a text that was cut, --strict'
 bn grep 'is it' -m /no/such/file "$work/long"
-want 5 'grep with a missing model'
+want 2 'grep with a missing model'
 bn -p "$story there was a little" --choices girl,boy,banana -v
 says 'one reading of the prompt' 'read in all'
 
