@@ -82,7 +82,8 @@ const struct arg_group group_engine = {"Model and machine", engine};
 static const struct arg_option prompt[] = {
     {"--prompt -p", "TEXT", ARG_TEXT, ARG_BRIEF, 0, 0, NULL, NULL,
      "the prompt; for piped text the instruction, {} its place",
-     "Without {} the text comes first, then an empty line, then the instruction."},
+     "Without {} the text comes first, then an empty line, then the instruction. An empty text is "
+     "left out."},
     {"--file -f", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL,
      "the prompt, or with -p the text, from a file",
      "Standard input is then not read. The newline at the end of the file is dropped."},

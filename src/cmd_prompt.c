@@ -64,6 +64,13 @@ bool prompt_text(const struct args *a, const char *name, char **out, struct bitn
     return true;
 }
 
+bool prompt_given(const struct prompt *p, struct bitnet_error *err)
+{
+    return p->instruction != NULL || p->n_text > 0 ||
+           fail(err, BITNET_USAGE, "no prompt: give -p TEXT, -f FILE, or pipe text in "
+                                   "(bitnet help run)");
+}
+
 bool prompt_options(struct host *h, struct prompt *p, struct bitnet_error *err)
 {
     static const char *const fits[] = {"error", "head", "tail", "middle"};
@@ -177,6 +184,8 @@ bool prompt_encode(const struct host *h, struct prompt *prompt, struct rendered 
     struct prompt p = *prompt;
     bool fits = p.fit != FIT_ERROR;
     size_t n_room = fits ? h->n_ctx - p.n_reserve : h->n_ctx;
+    if (p.n_text == 0 && p.instruction != NULL && strstr(p.instruction, "{}") == NULL)
+        p.text = NULL; /* no blank line in front of the instruction, and that may be cut */
     if (p.text == NULL && fits) { /* the instruction is the text */
         p.text = p.instruction;
         p.n_text = strlen(p.instruction);

@@ -21,10 +21,12 @@ struct prompt {
     size_t n_reserve; /* tokens kept free for the answer when the text is cut */
     bool was_cut;     /* out */
 };
+/* False, with advice, where neither an instruction nor a text is there. */
+bool prompt_given(const struct prompt *p, struct bitnet_error *err);
 /* What the options say of it; texts are the caller's to fill in. */
 bool prompt_options(struct host *h, struct prompt *p, struct bitnet_error *err);
 /* The message in the template's frame and its ids, the text cut to the context as fit
- * says. */
+ * says. An empty text is none, unless the instruction has a {} for it. */
 bool prompt_encode(const struct host *h, struct prompt *p, struct rendered *r,
                    struct bitnet_ids *ids, struct bitnet_error *err);
 /* The instruction and the system message with --escape applied; owned by the caller. */

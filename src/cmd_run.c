@@ -57,17 +57,14 @@ static bool read_prompt(struct run *r, struct bitnet_error *err)
         file = "-";
     if (file != NULL && !prompt_read_file(file, &r->text, err))
         return false;
-    if (r->instruction == NULL && r->text.n_bytes == 0 && cmd_signal() == 0)
-        return fail(err, BITNET_USAGE, "no prompt: give -p TEXT, -f FILE, or pipe text in "
-                                       "(bitnet help run)");
     r->prompt.instruction = r->instruction;
     r->prompt.system = r->system;
     r->prompt.n_system = r->system != NULL ? strlen(r->system) : 0;
-    if (r->text.n_bytes > 0 || (file != NULL && args_given(a, "--file"))) {
+    if (file != NULL) {
         r->prompt.text = r->text.n_bytes > 0 ? (const char *)r->text.data : "";
         r->prompt.n_text = r->text.n_bytes;
     }
-    return true;
+    return prompt_given(&r->prompt, err);
 }
 
 static int dry_run(struct run *r, struct bitnet_error *err)

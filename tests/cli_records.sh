@@ -65,6 +65,24 @@ same 'the shared prefix' "$work/alone" "$work/shared10"
 printf 'a\n\nb' >"$work/three"
 in=$work/three bn --each-line -n 3
 check 'an empty line and a last line without newline' test "$(wc -l <"$out")" -eq 3
+want 1 'an empty record without a prompt'
+says 'an empty record without a prompt' 'record 2: no prompt: give -p'
+in=$work/empty
+: >"$in"
+bn
+says 'the same words alone' 'bitnet: no prompt: give -p'
+echo >"$work/blank"
+echo '{"text":""}' >"$work/blank.jsonl"
+in=$work/blank.jsonl bn --jsonl
+want 1 'an empty JSON record without a prompt'
+has 'an empty JSON record without a prompt' '"error":"no prompt: give -p'
+for p in Once 'Once {} upon'; do
+    : | $BITNET -p "$p" --json -n 6 --temp 0 >"$out" 2>"$err"
+    alone=$(sed -n 's/.*\("text":.*"n_prompt":[0-9]*\).*/\1/p' "$out")
+    in=$work/blank.jsonl bn --jsonl -p "$p" -n 6 --temp 0
+    has "an empty record is read as alone: $p" "${alone:-nothing}"
+done
+unset in
 printf 'one\0two\nlines\0' >"$work/nul"
 in=$work/nul bn -0 -n 3
 check 'NUL records' test "$(tr -dc '\0' <"$out" | wc -c)" -eq 2

@@ -29,6 +29,14 @@ in=$work/part bn -p 'Once {} time' -n 8 --temp 0
 same '{} is the place of the text' "$out" "$work/eight"
 bn -f "$work/part" -p 'Once {} time' -n 8 --temp 0
 same '{} with -f' "$out" "$work/eight"
+bn -p "$story" --dry-run
+cp "$out" "$work/dry"
+: | $BITNET -p "{}$story" --dry-run >"$out" 2>"$err"
+same 'nothing in the place of {}' "$out" "$work/dry"
+bn -f /dev/null -p "$story" --dry-run
+same 'an empty text is none' "$out" "$work/dry"
+bn -p '{}' --dry-run
+has '{} stays where no text is given' '{}'
 printf 'Text' >"$work/text"
 in=$work/text bn -p 'Do it' --dry-run
 has 'text, empty line, instruction' 'prompt:

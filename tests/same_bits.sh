@@ -81,7 +81,7 @@ same 'i8 out of i8x2' "$dir/i8.bnp" "$dir/back.bnp"
 logits "$dir/want" -m "$dir/i8.bnp"
 logits "$dir/got" -m "$dir/i8x2.bnp"
 same 'logits of i8x2' "$dir/want" "$dir/got"
-printf '%s\n' "$prompt" 'Once upon a time' '' 'The cat' >"$dir/records"
+printf '%s\n' "$prompt" 'Once upon a time' 'a' 'The cat' >"$dir/records"
 for how in '--temp 0' '--seed 1' '--top-k 3 --seed 2' '--top-k 0 --seed 3' \
     '--temp 0 --repeat-penalty 1.5 --presence-penalty 1' '--seed 4 --logit-bias 65+9 --logit-bias 66-inf'; do
     for head in i8 i8x2; do
