@@ -71,23 +71,28 @@ bool prompt_given(const struct prompt *p, struct bitnet_error *err)
                                    "(bitnet help run)");
 }
 
-bool prompt_options(struct host *h, struct prompt *p, struct bitnet_error *err)
+bool prompt_reserve(const struct host *h, struct prompt *p, int64_t n_predict,
+                    struct bitnet_error *err)
 {
-    static const char *const fits[] = {"error", "head", "tail", "middle"};
-    const char *fit = args_text(h->args, "--fit");
-    int64_t n = args_int(h->args, "--predict");
     size_t quarter = h->n_ctx / 4 < 256 ? h->n_ctx / 4 : 256;
-    for (size_t i = 0; i < 4; i++) {
-        if (strcmp(fits[i], fit) == 0)
-            p->fit = (enum fit)i;
-    }
-    p->n_reserve = n >= 0 ? (size_t)n : quarter;
+    p->n_reserve = n_predict >= 0 ? (size_t)n_predict : quarter;
     if (p->fit != FIT_ERROR && p->n_reserve >= h->n_ctx)
         return fail(err, BITNET_USAGE, "-n %zu leaves no room for a prompt in a context of %zu%s: "
                     "give a smaller -n%s", p->n_reserve, h->n_ctx,
                     host_can_grow(h) ? "" : ", as many as the model was trained for",
                     host_can_grow(h) ? " or a larger -c" : "");
     return true;
+}
+
+bool prompt_options(struct host *h, struct prompt *p, struct bitnet_error *err)
+{
+    static const char *const fits[] = {"error", "head", "tail", "middle"};
+    const char *fit = args_text(h->args, "--fit");
+    for (size_t i = 0; i < 4; i++) {
+        if (strcmp(fits[i], fit) == 0)
+            p->fit = (enum fit)i;
+    }
+    return prompt_reserve(h, p, args_int(h->args, "--predict"), err);
 }
 
 /* The instruction with the text in the place of each {}; without {} the text, an empty

@@ -25,6 +25,9 @@ struct prompt {
 bool prompt_given(const struct prompt *p, struct bitnet_error *err);
 /* What the options say of it; texts are the caller's to fill in. */
 bool prompt_options(struct host *h, struct prompt *p, struct bitnet_error *err);
+/* Room for n_predict tokens of answer, -1 for any number, where the text is cut. */
+bool prompt_reserve(const struct host *h, struct prompt *p, int64_t n_predict,
+                    struct bitnet_error *err);
 /* The message in the template's frame and its ids, the text cut to the context as fit
  * says. An empty text is none, unless the instruction has a {} for it. */
 bool prompt_encode(const struct host *h, struct prompt *p, struct rendered *r,

@@ -178,7 +178,8 @@ bool record_read(struct record *r, const struct host *h, const struct prompt *pr
         r->rules.stops = r->stops;
     if (!p.has_seed)
         r->sampling.seed = record_seed(r->sampling.seed, r->prompt.text, r->prompt.n_text);
-    return prompt_given(&r->prompt, err);
+    return prompt_given(&r->prompt, err) &&
+           prompt_reserve(h, &r->prompt, r->n_predict, err);
 }
 
 void record_free(struct record *r)

@@ -109,6 +109,18 @@ in=$work/wide bn --each-line -n 3 --fit tail
 want 0 'a record that is cut'
 in=$work/wide bn --each-line -n 3 --fit tail --strict
 quiet=1 want 4 'a record that is cut, --strict'
+# Room is kept for the record's own n.
+awk 'BEGIN { for (i = 0; i < 999; i++) printf "word "; print "" }' >"$work/words"
+sed 's/.*/{"text":"&","n":5,"seed":3}/' "$work/words" >"$work/words.jsonl"
+for fit in head tail middle; do
+    bn -f "$work/words" --fit $fit -n 5 --seed 3 --json
+    alone=$(sed -n 's/.*\("text":.*"seed":3\).*/\1/p' "$out")
+    in=$work/words.jsonl bn --jsonl --fit $fit
+    has "a record is cut as one alone: $fit" "${alone:-nothing}"
+done
+in=$work/words.jsonl bn --jsonl --fit tail -c 5
+want 1 'no room for the prompt of a record'
+has 'no room for the prompt of a record' '"error":"-n 5 leaves no room'
 
 # Endless input streams, in bounded memory, and ends with its reader.
 yes 'Once upon a time' | head -n 3000 | $BITNET --each-line -n 2 >"$out" 2>"$err"
