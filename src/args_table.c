@@ -86,7 +86,7 @@ static const struct arg_option prompt[] = {
      "left out."},
     {"--file -f", "FILE", ARG_FILE, ARG_BRIEF, 0, 0, NULL, NULL,
      "the prompt, or with -p the text, from a file",
-     "Standard input is then not read. The newline at the end of the file is dropped."},
+     "Standard input is then not read. The line end behind the text, \\n or \\r\\n, is dropped."},
     {"--system -sys --system-prompt", "TEXT", ARG_TEXT, ARG_BRIEF, 0, 0, NULL, NULL,
      "the system message", NULL},
     {"--template --chat-template", "NAME", ARG_TEXT, 0, 0, 0, NULL, NULL,
@@ -174,6 +174,7 @@ const struct arg_group group_answer = {"Answer", answer};
 static const struct arg_option records[] = {
     {"--each-line", NULL, ARG_FLAG, ARG_BRIEF, 0, 0, NULL, NULL,
      "each line of input is a record; one line of output for each",
+     "A line ends with \\n or \\r\\n; nothing else is taken off. "
      "Newlines and backslashes in an answer are printed as \\n and \\\\. The seed of a record "
      "comes from --seed and its bytes, so splitting the input changes nothing. The context is "
      "2048 tokens unless -c says otherwise."},

@@ -106,6 +106,7 @@ static bool search(struct grep *g, struct reader *r, const char *name, struct bi
             break;
         if (match && g->list)
             break;
+        n_bytes += r->n_end == 2; /* a line is printed as it stands, with its \r */
         if (match && !g->count && !print_line(g, name, number, bytes, n_bytes, err))
             return false;
     }

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "src/cmd_reader.h"
+
 enum { MAX_TEXT = 64 << 20 };
 
 bool prompt_stdin_has_text(const struct args *a)
@@ -31,10 +33,7 @@ static bool read_all(FILE *in, const char *name, struct buffer *text, struct bit
     }
     if (ferror(in) && cmd_signal() == 0)
         return fail(err, BITNET_FAILED, "%s: %s", name, strerror(errno));
-    if (text->n_bytes > 0 && text->data[text->n_bytes - 1] == '\n')
-        text->n_bytes--;
-    if (text->n_bytes > 0 && text->data[text->n_bytes - 1] == '\r')
-        text->n_bytes--;
+    text->n_bytes -= line_end_bytes(text->data, text->n_bytes);
     return true;
 }
 

@@ -7,7 +7,7 @@
 /* Where text comes from when no file is named: standard input counts when it is a file, a
  * pipe or a socket; a terminal or /dev/null does not, nor where the model comes from it. */
 bool prompt_stdin_has_text(const struct args *a);
-/* All of a file, "-" for standard input; the newline at its end is dropped. */
+/* All of a file, "-" for standard input; the line end behind it, \n or \r\n, is dropped. */
 bool prompt_read_file(const char *path, struct buffer *text, struct bitnet_error *err);
 
 enum fit { FIT_ERROR, FIT_HEAD, FIT_TAIL, FIT_MIDDLE };

@@ -8,6 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
+size_t line_end_bytes(const void *text, size_t n_bytes)
+{
+    const char *bytes = text;
+    if (n_bytes == 0 || bytes[n_bytes - 1] != '\n')
+        return 0;
+    return n_bytes > 1 && bytes[n_bytes - 2] == '\r' ? 2 : 1;
+}
+
 bool reader_open(struct reader *r, const char *path, char delimiter, struct bitnet_error *err)
 {
     bool is_stdin = strcmp(path, "-") == 0;
@@ -83,8 +91,10 @@ enum reader_result reader_next(struct reader *r, bool wait, const char **bytes, 
             return READER_END;
         if (end != NULL || last) {
             *bytes = from != NULL ? (const char *)from : "";
-            *n_bytes = end != NULL ? (size_t)(end - from) : r->n_bytes - r->n_used;
-            r->n_used += *n_bytes + (end != NULL);
+            size_t n = end != NULL ? (size_t)(end + 1 - from) : r->n_bytes - r->n_used;
+            r->n_end = r->delimiter == '\n' ? line_end_bytes(from, n) : end != NULL;
+            *n_bytes = n - r->n_end;
+            r->n_used += n;
             r->n_searched = r->n_used;
             if (!r->skipping && *n_bytes <= RECORD_MAX_BYTES)
                 return READER_RECORD;
@@ -92,7 +102,7 @@ enum reader_result reader_next(struct reader *r, bool wait, const char **bytes, 
             return READER_TOO_LONG;
         }
         r->n_searched = r->n_bytes;
-        if (r->n_bytes - r->n_used > RECORD_MAX_BYTES) {
+        if (r->n_bytes - r->n_used > RECORD_MAX_BYTES + 1) { /* the last may be a \r */
             r->skipping = true;
             r->n_used = r->n_searched = r->n_bytes;
         }

@@ -13,6 +13,7 @@ struct reader {
     char delimiter;
     bool at_end;
     bool skipping; /* the rest of a record that was too long */
+    size_t n_end;  /* bytes of the delimiter that was behind the last record */
     uint8_t *data; /* [n_alloc], unread bytes from n_used to n_bytes */
     size_t n_used, n_bytes, n_alloc, n_searched;
 };
@@ -23,7 +24,10 @@ enum reader_result {
     READER_END,
     READER_FAILED,
 };
-/* path "-": standard input. */
+/* The bytes of the line end that the text ends with: 2 for \r\n, 1 for \n, else 0; a \r of
+ * its own is text. */
+size_t line_end_bytes(const void *text, size_t n_bytes);
+/* path "-": standard input. A delimiter \n takes the \r in front of it along. */
 bool reader_open(struct reader *r, const char *path, char delimiter, struct bitnet_error *err);
 /* The bytes stay valid until the next call. wait: sleeps until one comes; a signal ends
  * the sleep with READER_LATER. A last record needs no delimiter. */

@@ -83,6 +83,25 @@ for p in Once 'Once {} upon'; do
     has "an empty record is read as alone: $p" "${alone:-nothing}"
 done
 unset in
+# A line ends with \n or \r\n and nothing else is taken off, be it alone, one of many or JSON.
+while read -r name ended json; do
+    printf '%b' "$ended" >"$work/ended"
+    in=$work/ended bn -n 6 --temp 0 --json
+    alone=$(sed -n 's/.*\("ids":.*"n_prompt":[0-9]*\).*/\1/p' "$out")
+    in=$work/ended bn --each-line -n 6 --temp 0
+    cp "$out" "$work/line"
+    printf '%s\n' "$json" >"$work/ended.jsonl"
+    in=$work/ended.jsonl bn --jsonl -n 6 --temp 0
+    has "JSON as alone: $name" "${alone:-nothing}"
+    in=$work/ended bn -n 6 --temp 0
+    echo >>"$out"
+    same "a line as alone: $name" "$out" "$work/line"
+done <<'END'
+CR+LF Once\0040upon\r\n {"text":"Once upon"}
+CR Once\0040upon\r {"text":"Once upon\r"}
+CR+CR+LF Once\0040upon\r\r\n {"text":"Once upon\r"}
+blank+LF Once\0040upon\0040\n {"text":"Once upon "}
+END
 printf 'one\0two\nlines\0' >"$work/nul"
 in=$work/nul bn -0 -n 3
 check 'NUL records' test "$(tr -dc '\0' <"$out" | wc -c)" -eq 2
@@ -275,6 +294,10 @@ bn grep '{}' "$work/random"
 same '500 lines, grep' "$out" "$work/yes"
 bn grep -v '{}' "$work/random"
 same '500 lines, grep -v' "$out" "$work/no"
+awk '{ printf "%s\r\n", $0 }' "$work/random" >"$work/crlf"
+awk '{ printf "%s\r\n", $0 }' "$work/no" >"$work/no.crlf"
+bn grep -v '{}' "$work/crlf"
+same 'grep of lines with CR, printed as they stand' "$out" "$work/no.crlf"
 in=/dev/null bn grep "$question"
 quiet=1 want 1 'grep of nothing'
 finish
