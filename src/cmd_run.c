@@ -86,8 +86,9 @@ static int dry_run(struct run *r, struct bitnet_error *err)
         buffer_add(&b, "}\n", 2);
         out_text(b.data, b.n_bytes, err);
     } else {
-        printf("prompt:\n%.*s\n", (int)r->rendered.text.n_bytes, text);
-        printf("ids:");
+        printf("prompt:\n");
+        fwrite(text, 1, r->rendered.text.n_bytes, stdout); /* may hold NUL bytes */
+        printf("\nids:");
         for (size_t i = 0; i < r->ids.n_ids; i++)
             printf(" %d", (int)r->ids.ids[i]);
         printf("\ntokens: %zu of %zu\ntemplate: %s\nmemory: %.1f MB for the session, %.1f MB of "

@@ -73,6 +73,9 @@ fi
 printf 'one\0two' >"$work/nul"
 in=$work/nul bn -n 4 --json
 want 0 'NUL bytes in the prompt'
+in=$work/nul bn --dry-run
+tr '\0' 0 <"$out" >"$work/dry"
+check 'NUL bytes in a dry run' grep -qx one0two "$work/dry"
 printf 'caf\351 \377\376' >"$work/latin"
 in=$work/latin bn -n 4
 want 0 'invalid UTF-8 in the prompt'
