@@ -101,8 +101,8 @@ static bool read_key(struct record *r, struct places *p, const struct json *v,
         p->has_text = true;
         return keep_text(r, v, &p->text, &r->prompt.n_text, err);
     }
-    if (strcmp(k, "id") == 0)
-        return read_id(r, v, err);
+    if (strcmp(k, "id") == 0) /* read_object has read it */
+        return true;
     if (strcmp(k, "system") == 0) {
         p->has_system = true;
         return keep_text(r, v, &p->system, &r->prompt.n_system, err);
@@ -137,6 +137,10 @@ static bool read_object(struct record *r, struct places *p, const struct json *r
 {
     if (root->kind != JSON_OBJECT)
         return fail(err, BITNET_BAD, "not a JSON object");
+    /* First, wherever it stands, since what is wrong with another key is told with it. */
+    const struct json *id = json_get(root, "id");
+    if (id != NULL && !read_id(r, id, err))
+        return false;
     for (const struct json *v = json_first(root); v != NULL; v = json_next(v)) {
         if (!read_key(r, p, v, err))
             return false;

@@ -201,6 +201,9 @@ if command -v python3 >/dev/null; then
     check 'they are JSON' python3 -c 'import json, sys
 [json.loads(l) for l in open(sys.argv[1])]' "$out"
 fi
+echo '{"temp":-1,"id":"x","text":"a"}' >"$work/late.jsonl"
+in=$work/late.jsonl bn --jsonl
+has 'the id behind a bad key' "{\"version\":1,\"i\":0,\"id\":\"x\",\"error\":\"'temp' must be"
 in=$work/forty bn --each-line -p 'Mood of {}:' --choices up,down --jsonl
 want 1 'text is no JSON'
 
