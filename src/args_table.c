@@ -95,7 +95,7 @@ static const struct arg_option prompt[] = {
     {"--raw --no-conversation -no-cnv", NULL, ARG_FLAG, 0, 0, 0, NULL, NULL,
      "no template: the model continues the text as it stands", NULL},
     {"--escape -e", NULL, ARG_FLAG, 0, 0, 0, NULL, NULL,
-     "\\n, \\t, \\r and \\\\ in -p, --system and --stop mean what they mean in C", NULL},
+     "\\n, \\t, \\r and \\\\ in prompt, --system and --stop mean what they mean in C", NULL},
     {"--fit", "HOW", ARG_WORD, 0, 0, 0, "error|head|tail|middle", "error",
      "text longer than the context: refuse it, keep its head, its tail, or cut its middle out",
      "Instruction and template stay whole. Room for the answer is kept: what -n says, else a "

@@ -332,14 +332,12 @@ static bool open_each(struct each *e, struct bitnet_error *err)
     e->n_slots = e->choosing ? 1 : (size_t)args_int(a, "--batch");
     if (file == NULL && isatty(0) && !args_flag(a, "--quiet"))
         cmd_note(a, "reading records from the terminal; end with Ctrl-D");
-    if (!prompt_text(a, "--prompt", &e->instruction, err) ||
+    if (!prompt_instruction(a, &e->instruction, err) ||
         !prompt_text(a, "--system", &e->system, err) ||
         (e->choosing && !choices_open(&e->choices, a, e->yesno, err)) ||
         !reader_open(&e->reader, file != NULL ? file : "-", e->delimiter, err) ||
         !host_open(&e->host, a, N_CTX_MOST, err))
         return false;
-    if (e->instruction == NULL && a->n_operands > 0)
-        e->instruction = strdup(a->operands[0]);
     e->prompt = (struct prompt){.instruction = e->instruction, .system = e->system};
     e->prompt.n_system = e->system != NULL ? strlen(e->system) : 0;
     if (!prompt_options(&e->host, &e->prompt, err))

@@ -49,9 +49,9 @@ bool prompt_read_file(const char *path, struct buffer *text, struct bitnet_error
     return good;
 }
 
-bool prompt_text(const struct args *a, const char *name, char **out, struct bitnet_error *err)
+static bool own_text(const struct args *a, const char *text, const char *name, char **out,
+                     struct bitnet_error *err)
 {
-    const char *text = args_text(a, name);
     *out = NULL;
     if (text == NULL)
         return true;
@@ -61,6 +61,19 @@ bool prompt_text(const struct args *a, const char *name, char **out, struct bitn
     if (args_flag(a, "--escape"))
         host_unescape(*out);
     return true;
+}
+
+bool prompt_text(const struct args *a, const char *name, char **out, struct bitnet_error *err)
+{
+    return own_text(a, args_text(a, name), name, out, err);
+}
+
+bool prompt_instruction(const struct args *a, char **out, struct bitnet_error *err)
+{
+    const char *text = args_text(a, "--prompt");
+    if (text == NULL && a->n_operands > 0)
+        text = a->operands[0];
+    return own_text(a, text, "the prompt", out, err);
 }
 
 bool prompt_given(const struct prompt *p, struct bitnet_error *err)

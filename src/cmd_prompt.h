@@ -32,7 +32,9 @@ bool prompt_reserve(const struct host *h, struct prompt *p, int64_t n_predict,
  * says. An empty text is none, unless the instruction has a {} for it. */
 bool prompt_encode(const struct host *h, struct prompt *p, struct rendered *r,
                    struct bitnet_ids *ids, struct bitnet_error *err);
-/* The instruction and the system message with --escape applied; owned by the caller. */
+/* An option's text, and that of -p or the operand, with --escape applied; owned by the
+ * caller, NULL where none is given. */
 bool prompt_text(const struct args *a, const char *name, char **out, struct bitnet_error *err);
+bool prompt_instruction(const struct args *a, char **out, struct bitnet_error *err);
 
 #endif

@@ -48,11 +48,9 @@ static bool read_prompt(struct run *r, struct bitnet_error *err)
 {
     const struct args *a = r->args;
     const char *file = args_text(a, "--file");
-    if (!prompt_text(a, "--prompt", &r->instruction, err) ||
+    if (!prompt_instruction(a, &r->instruction, err) ||
         !prompt_text(a, "--system", &r->system, err))
         return false;
-    if (r->instruction == NULL && a->n_operands > 0)
-        r->instruction = strdup(a->operands[0]);
     if (file == NULL && prompt_stdin_has_text(a))
         file = "-";
     if (file != NULL && !prompt_read_file(file, &r->text, err))

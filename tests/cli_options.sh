@@ -121,6 +121,16 @@ bn --temp=0 -n 3 -- Once
 same 'prompt behind --' "$out" "$work/three"
 bn run Once --temp 0 -n 3
 same 'options behind the prompt' "$out" "$work/three"
+bn -e -p 'Once\nupon' --dry-run
+cp "$out" "$work/escaped"
+check '-e' grep -qx upon "$out"
+bn run -e 'Once\nupon' --dry-run
+same '-e for a prompt without -p' "$out" "$work/escaped"
+echo >"$work/line"
+bn run -e --each-line -f "$work/line" -n 3 -p 'Once\nupon'
+cp "$out" "$work/escaped"
+bn run -e --each-line -f "$work/line" -n 3 'Once\nupon'
+same '-e for a prompt without -p of records' "$out" "$work/escaped"
 bn -p Once --temp 0 --n-predict 3 --no-display-prompt -no-cnv
 same "llama.cpp's spellings" "$out" "$work/three"
 bn -p Once -ngl 99
