@@ -53,14 +53,15 @@ static const struct arg_option info_rows[] = {
 static const struct arg_group info_group = {"Output", info_rows};
 const struct arg_command command_info = {
     "info", "describe a model file", "[options] [FILE]", info_examples,
-    "Without a file the built-in model is described.", {&info_group, &group_general_less}, 0, 1};
+    "Without a file $BITNET_MODEL or the built-in model is described.",
+    {&info_group, &group_general_less}, 0, 1};
 
 static const struct arg_example verify_examples[] = {
     {"bitnet verify model.bnp", "compare every checksum"}, {NULL, NULL}};
 const struct arg_command command_verify = {
     "verify", "check that model files are whole", "[options] [FILE...]", verify_examples,
-    "Names the first tensor whose bytes are not those that were written. Without a file the "
-    "built-in model is checked.", {&group_general}, 0, -1};
+    "Names the first tensor whose bytes are not those that were written. Without a file "
+    "$BITNET_MODEL or the built-in model is checked.", {&group_general}, 0, -1};
 
 static const struct arg_example tokenize_examples[] = {
     {"bitnet tokenize -p \"Hello\"", "the ids"},

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,10 +28,16 @@ bool cmd_begin(struct args *a, const char *command, int argc, char **argv, int *
     return true;
 }
 
+const char *cmd_model(const char *named)
+{
+    const char *env = getenv("BITNET_MODEL");
+    return named != NULL ? named : env != NULL && env[0] != '\0' ? env : NULL;
+}
+
 bool cmd_check_stdin(const struct args *a, const char *path, const char *what,
                      struct bitnet_error *err)
 {
-    const char *model = args_text(a, "--model");
+    const char *model = cmd_model(args_text(a, "--model"));
     if (model == NULL || path == NULL || strcmp(model, "-") != 0 || strcmp(path, "-") != 0)
         return true;
     return fail(err, BITNET_USAGE, "standard input is used twice, for the model and for %s: name a "

@@ -9,6 +9,9 @@
 /* Parses. False: the command is over, with help or a complaint printed; *status is its
  * code. */
 bool cmd_begin(struct args *a, const char *command, int argc, char **argv, int *status);
+/* The model named by an option or operand, or without one by $BITNET_MODEL; NULL: the built-in
+ * one. */
+const char *cmd_model(const char *named);
 /* Refuses -m - where `path`, which `what` names, is "-" too: standard input comes once. path NULL
  * is none. */
 bool cmd_check_stdin(const struct args *a, const char *path, const char *what,

@@ -118,7 +118,7 @@ static bool examine(struct doctor *d, struct bitnet_error *err)
         return false;
     d->n_threads = bitnet_engine_threads(e);
     struct bitnet_error none = {0};
-    bool named = args_given(d->args, "--model") || getenv("BITNET_MODEL") != NULL;
+    bool named = cmd_model(args_text(d->args, "--model")) != NULL;
     if (!host_open(&d->host, d->args, 0, &none)) {
         host_close(&d->host);
         if (named) {

@@ -172,10 +172,8 @@ static bool read_rules(struct host *h, struct bitnet_error *err)
 bool host_open(struct host *h, const struct args *a, size_t n_ctx_most, struct bitnet_error *err)
 {
     enum { ENGINE_MOST = 4096 };
-    const char *path = args_text(a, "--model"), *env = getenv("BITNET_MODEL");
+    const char *path = cmd_model(args_text(a, "--model"));
     *h = (struct host){.args = a, .max_batch = 128};
-    if (path == NULL && env != NULL && env[0] != '\0')
-        path = env;
     h->model_name = path != NULL ? path : "built-in model";
     struct cached file; /* --quiet of grep is another thing, and silent all the same */
     if (!cache_open(&file, path, args_flag(a, "--no-cache"), args_flag(a, "--quiet"), err))

@@ -13,7 +13,7 @@ enum { MAX_TEXT = 64 << 20 };
 
 bool prompt_stdin_has_text(const struct args *a)
 {
-    const char *model = args_text(a, "--model");
+    const char *model = cmd_model(args_text(a, "--model"));
     struct stat st;
     return (model == NULL || strcmp(model, "-") != 0) && fstat(0, &st) == 0 &&
            (S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));

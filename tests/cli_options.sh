@@ -145,6 +145,15 @@ export BITNET_MODEL
 bn -p a
 want 1 'missing model in the environment'
 says 'missing model in the environment' /no/such/file
+for c in info verify tokenize; do
+    bn $c
+    want 1 "$c: missing model in the environment"
+    says "$c: missing model in the environment" /no/such/file
+done
+bn info models/stories.bnp
+want 0 'info: a file beats the environment'
+bn verify models/stories.bnp
+want 0 'verify: a file beats the environment'
 bn -m models/stories.bnp -p Once --temp 0 -n 3
 same 'flag beats environment' "$out" "$work/three"
 BITNET_MODEL=

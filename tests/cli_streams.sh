@@ -95,6 +95,11 @@ bn verify -
 want 0 'verify -'
 bn tokenize -m - -p "$story"
 want 0 'tokenize -m -'
+BITNET_MODEL=-
+export BITNET_MODEL
+bn -p "$story" -n 8 --temp 0
+same 'the model by stdin, from the environment' "$out" "$work/eight"
+unset BITNET_MODEL
 mkdir ./- && bn -m - -p "$story" -n 8 --temp 0
 rmdir ./-
 same 'the model by stdin beside a folder of that name' "$out" "$work/eight"

@@ -355,11 +355,11 @@ int tool_bench(int argc, char **argv)
     if (!cmd_begin(&a, "bench", argc, argv, &status))
         return status;
     struct bench *b = calloc(1, sizeof *b);
-    const char *path = args_text(&a, "--model"), *env = getenv("BITNET_MODEL");
+    const char *path = cmd_model(args_text(&a, "--model"));
     if (!b) {
         fail(&err, BITNET_FAILED, "bench: out of memory");
-    } else if (cache_open(&file, path ? path : env && env[0] ? env : NULL,
-                          args_flag(&a, "--no-cache"), args_flag(&a, "--quiet"), &err)) {
+    } else if (cache_open(&file, path, args_flag(&a, "--no-cache"),
+                          args_flag(&a, "--quiet"), &err)) {
         b->args = &a;
         b->path = file.path;
         b->n_runs = (size_t)args_int(&a, "--runs");

@@ -336,7 +336,7 @@ int tool_info(int argc, char **argv)
     int status;
     if (!cmd_begin(&a, "info", argc, argv, &status))
         return status;
-    const char *path = a.n_operands ? a.operands[0] : NULL;
+    const char *path = cmd_model(a.operands[0]);
     if (model_file_open(&file, path, &err)) {
         r.file = &file.bnp;
         count_kinds(&r);

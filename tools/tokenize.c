@@ -321,11 +321,7 @@ int tool_tokenize(int argc, char **argv)
     if (!cmd_begin(&a, "tokenize", argc, argv, &status)) {
         return status;
     }
-    const char *path = args_text(&a, "--model");
-    if (path == NULL) {
-        path = getenv("BITNET_MODEL");
-        path = path != NULL && path[0] != 0 ? path : NULL;
-    }
+    const char *path = cmd_model(args_text(&a, "--model"));
     struct bitnet_error err = {0};
     struct tokenizer_file f;
     if (check_input(&a, &err) && tokenizer_file_open(&f, path, &err)) {

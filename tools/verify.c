@@ -46,7 +46,7 @@ int tool_verify(int argc, char **argv)
         return status;
     bool quiet = args_flag(&a, "--quiet");
     for (size_t i = 0; i < a.n_operands || i == 0; i++) {
-        status = verify_file(a.n_operands ? a.operands[i] : NULL, quiet);
+        status = verify_file(cmd_model(a.operands[i]), quiet);
         worst = status > worst ? status : worst;
     }
     args_free(&a);
