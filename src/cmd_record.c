@@ -59,6 +59,8 @@ static bool keep_stop(struct record *r, struct places *p, const struct json *v,
     size_t n;
     if (r->rules.n_stops == sizeof r->stops / sizeof *r->stops)
         return fail(err, BITNET_BAD, "'stop' has more than %zu texts", r->rules.n_stops);
+    if (v->kind == JSON_STRING && json_text(v) == NULL)
+        return fail(err, BITNET_BAD, "'stop' must not have a \\u0000");
     if (json_text(v) == NULL || v->text_bytes == 0)
         return fail(err, BITNET_BAD, "'stop' must be a string or an array of them, none empty");
     return keep_text(r, v, &p->stops[r->rules.n_stops++], &n, err);
@@ -160,7 +162,7 @@ bool record_read(struct record *r, const struct host *h, const struct prompt *pr
     r->bytes.n_bytes = r->id.n_bytes = 0;
     if (json) {
         struct json_doc doc = {0};
-        bool good = json_parse(&doc, bytes, n_bytes, "record", err) &&
+        bool good = json_parse(&doc, bytes, n_bytes, "JSON", err) &&
                     read_object(r, &p, doc.root, err);
         json_free(&doc);
         if (!good)

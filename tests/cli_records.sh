@@ -201,6 +201,10 @@ if command -v python3 >/dev/null; then
     check 'they are JSON' python3 -c 'import json, sys
 [json.loads(l) for l in open(sys.argv[1])]' "$out"
 fi
+says 'where a record is no JSON' "bitnet: record 2: JSON: line 1 column 1: expected a value"
+printf '%s\n' '{"text":"a","stop":"a\u0000z"}' >"$work/nul.jsonl"
+in=$work/nul.jsonl bn --jsonl
+says 'a stop with a NUL' "bitnet: record 1: 'stop' must not have a \\u0000"
 echo '{"temp":-1,"id":"x","text":"a"}' >"$work/late.jsonl"
 in=$work/late.jsonl bn --jsonl
 has 'the id behind a bad key' "{\"version\":1,\"i\":0,\"id\":\"x\",\"error\":\"'temp' must be"

@@ -70,7 +70,7 @@ $nl{\"ids\":[0],\"pieces\":[\"\\u0000\"]}$nl" "" -m $bpe --jsonl -v --no-bos
 is "records come from a file or stdin" 2 "" "not from -p" -m $bpe --jsonl -p x
 printf '{"text":"the"}\n{"txt":1}\nnope\n{"text":"dog"}' >"$folder/in"
 is "records that fail" 1 "{\"ids\":[257]}$nl{\"error\":\"the record has no string 'text'\"}$nl\
-{\"error\":\"record: line 1 column 1: expected a value, found 'n'\"}$nl{\"ids\":[100,266]}$nl" \
+{\"error\":\"JSON: line 1 column 1: expected a value, found 'n'\"}$nl{\"ids\":[100,266]}$nl" \
     "record 2: the record has no string 'text'" -m $bpe --jsonl --no-bos
 printf '%s\n' '{"ids":[437,257,267]}' '{"ids":[]}' '{"ids":[255]}' '{"ids":[1.5]}' >"$folder/in"
 is "records back" 1 "{\"text\":\"the dog\"}$nl{\"text\":\"\"}$nl{\"text\":\"�\"}$nl\

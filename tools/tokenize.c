@@ -180,7 +180,7 @@ static bool convert_record(const struct job_options *o, bool backward, const cha
     struct json_doc doc = {0};
     struct bitnet_ids ids = {0};
     line->n_bytes = 0;
-    bool ok = json_parse(&doc, bytes, n_bytes, "record", err) &&
+    bool ok = json_parse(&doc, bytes, n_bytes, "JSON", err) &&
               (backward ? decode_record(o, doc.root, &ids, line, err)
                         : encode_record(o, doc.root, &ids, line, err));
     if (!ok) {
