@@ -113,8 +113,9 @@ static bool search(struct grep *g, struct reader *r, const char *name, struct bi
     g->n_matches += n_matches;
     if (g->quiet || cmd_signal() != 0)
         return n_matches == 0;
-    if (g->list && n_matches > 0)
-        return out_text(name, strlen(name), err) && out_text("\n", 1, err);
+    if (g->list) /* before -c, as in grep */
+        return n_matches == 0 ||
+               (out_text(name, strlen(name), err) && out_text("\n", 1, err));
     if (g->count) {
         int n = snprintf(count, sizeof count, "%llu\n", (unsigned long long)n_matches);
         return (!g->with_name || (out_text(name, strlen(name), err) && out_text(":", 1, err))) &&

@@ -263,6 +263,11 @@ bn grep -vh "$question" "$work/forty" "$work/forty"
 check 'grep -h' test "$(wc -l <"$out")" -eq $((2 * n_no))
 bn grep -vl "$question" "$work/forty" "$work/one"
 check 'grep -l' grep -qx "$work/forty" "$out"
+cp "$out" "$work/listed"
+bn grep -vlc "$question" "$work/forty" "$work/one"
+same 'grep -l before -c' "$out" "$work/listed"
+bn grep -lc "$question" "$work/no"
+is 'grep -l of a file without a match' ''
 bn grep -vq "$question" "$work/forty"
 want 0 'grep -q'
 is 'grep -q' ''
