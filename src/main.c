@@ -78,16 +78,32 @@ static int version(bool verbose)
     return BITNET_OK;
 }
 
+/* --version and -v, in either order, first or behind a command's name. */
+static bool asks_version(int argc, char **argv, bool *verbose)
+{
+    bool asks = false;
+    *verbose = false;
+    for (int i = argc > 1 && args_command(argv[1]) != NULL ? 2 : 1; i < argc; i++) {
+        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
+            asks = true;
+        else if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "--verbose") == 0)
+            *verbose = true;
+        else
+            break;
+    }
+    return asks;
+}
+
 static int dispatch(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "";
+    bool verbose;
     if (argc > 1 && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {
         args_print_help(stdout, NULL, false);
         return BITNET_OK;
     }
-    if (argc > 1 && (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0))
-        return version(argc > 2 && (strcmp(argv[2], "-v") == 0 ||
-                                    strcmp(argv[2], "--verbose") == 0));
+    if (asks_version(argc, argv, &verbose))
+        return version(verbose);
     if (argc > 2 && strcmp(word, "bench") == 0 && strcmp(argv[2], "kernels") == 0)
         return call("bench kernels", argc - 2, argv + 2);
     if (args_command(word) != NULL)

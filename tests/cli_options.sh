@@ -9,6 +9,14 @@ want 0 version
 has version 'bitnet 0.'
 bn --version -v
 want 0 'version -v'
+cp "$out" "$work/version"
+for c in '-v --version' 'run --version -v' 'grep -v -V'; do
+    # shellcheck disable=SC2086
+    bn $c
+    same "$c" "$out" "$work/version"
+done
+bn -p --version -n 1 --dry-run
+has 'a prompt of that name' 'prompt:'
 for c in --help -h help; do
     bn $c
     want 0 "$c"
