@@ -310,6 +310,12 @@ awk '{ printf "%s\r\n", $0 }' "$work/random" >"$work/crlf"
 awk '{ printf "%s\r\n", $0 }' "$work/no" >"$work/no.crlf"
 bn grep -v '{}' "$work/crlf"
 same 'grep of lines with CR, printed as they stand' "$out" "$work/no.crlf"
+bn grep "$question" "$work/wide" "$work/forty"
+want 2 'grep of a line that does not fit'
+says 'grep of a line that does not fit' 'as many as the model was trained for: shorten the text'
+check 'the advice is none for run' test "$(grep -cE -- '-c |--fit' "$err")" -eq 0
+bn grep --ctx-size 8 "$question" "$work/forty"
+says 'grep in a small context' '--ctx-size makes it larger'
 in=/dev/null bn grep "$question"
 quiet=1 want 1 'grep of nothing'
 finish
