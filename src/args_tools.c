@@ -57,11 +57,12 @@ const struct arg_command command_info = {
     {&info_group, &group_general_less}, 0, 1};
 
 static const struct arg_example verify_examples[] = {
-    {"bitnet verify model.bnp", "compare every checksum"}, {NULL, NULL}};
+    {"bitnet verify model.bnp", "every checksum, and every code"}, {NULL, NULL}};
 const struct arg_command command_verify = {
     "verify", "check that model files are whole", "[options] [FILE...]", verify_examples,
-    "Names the first tensor whose bytes are not those that were written. Without a file "
-    "$BITNET_MODEL or the built-in model is checked.", {&group_general}, 0, -1};
+    "Names the first tensor whose bytes are not those that were written, or that holds codes "
+    "without a meaning. Without a file $BITNET_MODEL or the built-in model is checked.",
+    {&group_general}, 0, -1};
 
 static const struct arg_example tokenize_examples[] = {
     {"bitnet tokenize -p \"Hello\"", "the ids"},
