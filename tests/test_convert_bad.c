@@ -390,6 +390,13 @@ static void test_norms(void)
     check_fault(&lost);
     made_folder(in, "LlamaForCausalLM", "silu", "", MADE_F32, true, &w);
     check_fault(&other);
+    struct made_gguf *g = made_model("llama", 35, 0, &w);
+    made_floats(g, "blk.0.attn_k_norm.weight", 1, T_HEAD, 0);
+    char path[96];
+    snprintf(path, sizeof path, "%s/k_norm.gguf", folder);
+    made_write(g, path);
+    check_refused("k_norm alone", path, BITNET_BAD, "one of attn_q_norm and attn_k_norm");
+    made_free(g);
 }
 
 static void test_token_names(void)

@@ -47,7 +47,7 @@ static const struct part LAYER_PARTS[] = {
      "bitnet"},
     {"ffn_down", {"mlp.down_proj"}, ROLE_BODY, DIM_EMBD, DIM_FF, false, NULL},
 };
-enum { N_LAYER_PARTS = sizeof LAYER_PARTS / sizeof *LAYER_PARTS };
+enum { ATTN_Q_NORM = 4, ATTN_K_NORM, N_LAYER_PARTS = sizeof LAYER_PARTS / sizeof *LAYER_PARTS };
 
 /* Vectors that may accompany a matrix of the body: over its columns or its rows. */
 static const struct companion {
@@ -199,7 +199,9 @@ bool source_build(struct source *s, enum naming naming, const char *prefix, loca
             if (!build_part(s, naming, prefix, &LAYER_PARTS[i], (int)n, locate, &first[i],
                             err))
                 return false;
-    return true;
+    return first[ATTN_Q_NORM] == first[ATTN_K_NORM] ||
+           fail(err, BITNET_BAD, "%s: layers have one of attn_q_norm and attn_k_norm, wanted both "
+                "or none", s->path);
 }
 
 static bool in_range(const struct source *s, const char *what, uint64_t v, uint64_t max,
