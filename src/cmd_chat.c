@@ -494,9 +494,9 @@ static bool talk(struct chat *c, struct bitnet_error *err)
 static bool open_chat(struct chat *c, struct bitnet_error *err)
 {
     const struct args *a = c->args;
-    const char *model = args_text(a, "--model");
+    const char *model = cmd_model(args_text(a, "--model"));
     if (model != NULL && strcmp(model, "-") == 0)
-        return fail(err, BITNET_USAGE, "--model -: a chat reads standard input; name a file");
+        return fail(err, BITNET_USAGE, "the model is -: a chat reads standard input; name a file");
     if (!prompt_text(a, "--system", &c->system, err) || !host_open(&c->host, a, 0, err) ||
         !host_start(&c->host, 1, 1, err) ||
         !bitnet_sampler_open(&c->job.sampler, c->host.model, &c->host.sampling, err))

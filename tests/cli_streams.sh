@@ -99,6 +99,8 @@ BITNET_MODEL=-
 export BITNET_MODEL
 bn -p "$story" -n 8 --temp 0
 same 'the model by stdin, from the environment' "$out" "$work/eight"
+bn chat
+want 2 'a chat whose model comes by stdin, from the environment'
 unset BITNET_MODEL
 mkdir ./- && bn -m - -p "$story" -n 8 --temp 0
 rmdir ./-
