@@ -419,6 +419,11 @@ void json_free(struct json_doc *doc)
     *doc = (struct json_doc){0};
 }
 
+bool json_absent(const struct json *v)
+{
+    return v == NULL || v->kind == JSON_NULL;
+}
+
 const struct json *json_first(const struct json *v)
 {
     return v != NULL && v->n_items > 0 ? v + 1 : NULL;

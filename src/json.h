@@ -39,6 +39,7 @@ bool json_parse(struct json_doc *doc, const char *bytes, size_t n_bytes, const c
 bool json_read(struct json_doc *doc, const char *path, struct bitnet_error *err);
 void json_free(struct json_doc *doc);
 
+bool json_absent(const struct json *v); /* NULL, or null */
 /* All of these take NULL for an absent value and then say NULL, false or no. */
 const struct json *json_first(const struct json *v); /* of an array or object, or NULL */
 const struct json *json_next(const struct json *v);  /* the next sibling, or NULL */

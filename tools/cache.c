@@ -358,7 +358,7 @@ bool cache_open(struct cached *c, const char *path, bool no_cache, bool quiet,
         return true;
     bool ok;
     if (strcmp(path, "-") == 0 ||
-        (!path_is_dir(path) && (is_bnp_file(path) || !path_is_file(path)))) {
+        (!path_is_dir(path) && (is_bnp_file(path, err) || !path_is_file(path)))) {
         c->path = strdup(path); /* what is not there is for the model's own complaint */
         ok = c->path || fail(err, BITNET_FAILED, "out of memory");
     } else if (no_cache) {

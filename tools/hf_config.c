@@ -37,11 +37,6 @@ static const struct {
     {"attention_multiplier", 0},
 };
 
-static bool absent(const struct json *v)
-{
-    return !v || v->kind == JSON_NULL;
-}
-
 /* For messages. */
 static const char *kind_of(const struct json *v)
 {
@@ -52,9 +47,9 @@ static const char *kind_of(const struct json *v)
 
 static const char *shown(const struct json *v)
 {
-    if (!absent(v) && v->kind == JSON_BOOL)
+    if (!json_absent(v) && v->kind == JSON_BOOL)
         return v->truth ? "true" : "false";
-    return !absent(v) && v->text && v->text_bytes < 40 ? v->text : kind_of(v);
+    return !json_absent(v) && v->text && v->text_bytes < 40 ? v->text : kind_of(v);
 }
 
 /* A member of the wanted kind, or none. */
@@ -62,7 +57,7 @@ static bool member(struct reader *r, const struct json *in, const char *key, enu
                    const char *wanted, const struct json **out)
 {
     const struct json *v = json_get(in, key);
-    *out = absent(v) ? NULL : v;
+    *out = json_absent(v) ? NULL : v;
     return !*out || v->kind == kind ||
            fail(r->err, BITNET_BAD, "%s: '%s' is %s, wanted %s", r->path, key, kind_of(v), wanted);
 }
@@ -71,7 +66,7 @@ static bool count(struct reader *r, const char *key, bool needed, uint64_t *out)
 {
     const struct json *v = json_get(r->root, key);
     int64_t i;
-    if (absent(v) && !needed)
+    if (json_absent(v) && !needed)
         return true;
     if (!json_i64(v, &i) || i < 1)
         return fail(r->err, BITNET_BAD, "%s: '%s' is %s, wanted a positive integer", r->path, key,
@@ -83,7 +78,7 @@ static bool count(struct reader *r, const char *key, bool needed, uint64_t *out)
 static bool real(struct reader *r, const struct json *in, const char *key, double *out)
 {
     const struct json *v = json_get(in, key);
-    if (absent(v))
+    if (json_absent(v))
         return true;
     return json_f64(v, out) ||
            fail(r->err, BITNET_BAD, "%s: '%s' is %s, wanted a number", r->path, key, shown(v));
@@ -125,7 +120,7 @@ static bool read_shape(struct reader *r)
 static bool read_numbers(struct reader *r)
 {
     struct net *n = r->net;
-    if (absent(json_get(r->root, "rms_norm_eps")))
+    if (json_absent(json_get(r->root, "rms_norm_eps")))
         return fail(r->err, BITNET_BAD, "%s: 'rms_norm_eps' is missing", r->path);
     const struct json *act = json_get(r->root, "hidden_act");
     if (!json_is(act, "relu2") && !json_is(act, "silu"))
@@ -149,7 +144,7 @@ static bool read_windows(struct reader *r)
     if (!member(r, r->root, "use_sliding_window", JSON_BOOL, "true or false", &use) ||
         !member(r, r->root, "layer_types", JSON_ARRAY, "an array", &types))
         return false;
-    if (json_true(use) && !absent(json_get(r->root, "sliding_window")))
+    if (json_true(use) && !json_absent(json_get(r->root, "sliding_window")))
         return fail(r->err, BITNET_BAD, "%s: 'use_sliding_window': attention over a window is not "
                     "supported", r->path);
     for (const struct json *v = json_first(types); v; v = json_next(v))
@@ -164,7 +159,7 @@ static bool read_unknown(struct reader *r)
     for (size_t i = 0; i < sizeof UNKNOWN_KEYS / sizeof *UNKNOWN_KEYS; i++) {
         const struct json *v = json_get(r->root, UNKNOWN_KEYS[i].key);
         double number;
-        bool none = absent(v) || (v->kind == JSON_BOOL && !v->truth) ||
+        bool none = json_absent(v) || (v->kind == JSON_BOOL && !v->truth) ||
                     (json_f64(v, &number) && number == UNKNOWN_KEYS[i].neutral);
         if (!none)
             return fail(r->err, BITNET_BAD, "%s: '%s' is %s, which is not supported", r->path,
@@ -194,7 +189,7 @@ static bool read_rope(struct reader *r)
     const char *type = json_text(json_get(scaling, "rope_type"));
     if (!type)
         type = json_text(json_get(scaling, "type"));
-    if (!type && !absent(json_get(scaling, "factor")))
+    if (!type && !json_absent(json_get(scaling, "factor")))
         return fail(r->err, BITNET_BAD, "%s: rope scaling has a 'factor' and no 'rope_type'",
                     r->path);
     if (!type || strcmp(type, "default") == 0)
@@ -211,7 +206,7 @@ static bool read_rope(struct reader *r)
         !real(r, scaling, "attention_factor", &attn) ||
         !real(r, scaling, "original_max_position_embeddings", &original))
         return false;
-    if (attn != 0 || !absent(json_get(scaling, "mscale")))
+    if (attn != 0 || !json_absent(json_get(scaling, "mscale")))
         return fail(r->err, BITNET_BAD, "%s: rope scaling with its own attention factor is not "
                     "supported", r->path);
     if (original >= 1 && original <= 1 << 20)

@@ -4,13 +4,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "src/bnp.h"
-#include "src/map.h"
 #include "tools/i2s_trial.h"
 #include "tools/infile.h"
+#include "tools/modelfile.h"
 
 /* BitNet training gives one scale per matrix; scales by row or group come from training that
  * left the activations alone. For architectures that both kinds use, that decides. */
@@ -142,32 +141,6 @@ static bool convert(const struct import_job *j, struct blocks *b, struct plan *p
     return ok;
 }
 
-/* A pipe comes once, but stays mapped for who opens the model. */
-static bool is_bnp_pipe(void)
-{
-    struct map m;
-    struct bitnet_error none = {0};
-    if (!map_open(&m, "-", &none))
-        return false;
-    bool yes = m.n_bytes >= sizeof bnp_magic && memcmp(m.bytes, bnp_magic, sizeof bnp_magic) == 0;
-    map_close(&m);
-    return yes;
-}
-
-bool is_bnp_file(const char *path)
-{
-    uint8_t head[sizeof bnp_magic];
-    struct stat st;
-    if (strcmp(path, "-") == 0 && fstat(0, &st) == 0 && S_ISFIFO(st.st_mode))
-        return is_bnp_pipe();
-    int fd = strcmp(path, "-") == 0 ? dup(0) : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool yes = fd >= 0 && pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
-               memcmp(head, bnp_magic, sizeof head) == 0;
-    if (fd >= 0)
-        close(fd);
-    return yes;
-}
-
 /* Opens j->in, with the layout of its weights settled. */
 static bool open_source(struct source *s, const struct import_job *j, char remark[128],
                         struct bitnet_error *err)
@@ -189,7 +162,7 @@ bool import_model(const struct import_job *j, struct bitnet_error *err)
     struct source s;
     struct blocks b;
     char remark[128] = "";
-    if (is_bnp_file(j->in))
+    if (is_bnp_file(j->in, err))
         return recode_model(j, err);
     if (!open_source(&s, j, remark, err))
         return false;

@@ -22,7 +22,6 @@ struct import_job {
 
 bool import_model(const struct import_job *j, struct bitnet_error *err);
 bool recode_model(const struct import_job *j, struct bitnet_error *err); /* j->in is a .bnp file */
-bool is_bnp_file(const char *path);
 
 /* remark: a line more, or "". */
 void report_all(const struct import_job *j, const struct source *s, const struct plan *plans,

@@ -1,5 +1,39 @@
 #include "tools/modelfile.h"
 
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAGIC_BYTES = 4 };
+
+static bool has_magic(const uint8_t *head)
+{
+    return memcmp(head + 1, "BNP", MAGIC_BYTES - 1) == 0;
+}
+
+static bool is_bnp_stdin(struct bitnet_error *err)
+{
+    struct map m;
+    if (!map_open(&m, "-", err))
+        return true;
+    bool yes = m.n_bytes >= MAGIC_BYTES && has_magic(m.bytes);
+    map_close(&m);
+    return yes;
+}
+
+bool is_bnp_file(const char *path, struct bitnet_error *err)
+{
+    uint8_t head[MAGIC_BYTES];
+    if (strcmp(path, "-") == 0)
+        return is_bnp_stdin(err);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool yes = fd >= 0 && pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head &&
+               has_magic(head);
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
 bool model_file_open(struct model_file *f, const char *path, struct bitnet_error *err)
 {
     *f = (struct model_file){0};

@@ -317,52 +317,15 @@ void vocab_close(struct vocab_file *f)
     *f = (struct vocab_file){0};
 }
 
-static bool has_magic(const uint8_t *head)
-{
-    return memcmp(head + 1, "BNP", 3) == 0; /* whatever a transfer did to the byte before */
-}
-
-/* A pipe comes once, but stays mapped for who opens the model. */
-static bool is_bnp_stdin(struct bitnet_error *err)
-{
-    struct map m;
-    if (!map_open(&m, "-", err)) {
-        return false;
-    }
-    bool ok = m.n_bytes >= 4 && has_magic(m.bytes);
-    map_close(&m);
-    return ok;
-}
-
-/* False: it is none. Of files that cannot be read their reader tells; of standard input err. */
-static bool is_bnp(const char *path, struct bitnet_error *err)
-{
-    struct infile in;
-    struct bitnet_error none = {0};
-    uint8_t magic[4] = {0};
-    if (strcmp(path, "-") == 0) {
-        return is_bnp_stdin(err);
-    }
-    if (path_is_dir(path) || !infile_open(&in, path, &none)) {
-        return false;
-    }
-    bool ok =
-        in.n_bytes >= 4 && infile_read(&in, 0, magic, 4, &none) && has_magic(magic);
-    infile_close(&in);
-    return ok;
-}
-
 bool tokenizer_file_open(struct tokenizer_file *f, const char *path,
                          struct bitnet_error *err)
 {
     *f = (struct tokenizer_file){0};
     bool ok;
-    if (path == NULL || is_bnp(path, err)) {
+    if (path == NULL || is_bnp_file(path, err)) {
         ok = model_file_open(&f->model, path, err);
         f->section = f->model.bnp.tokenizer;
         f->section_bytes = (size_t)f->model.bnp.tokenizer_bytes;
-    } else if (err->code != BITNET_OK) {
-        ok = false;
     } else {
         struct vocab_file v;
         ok = vocab_open(&v, path, err);

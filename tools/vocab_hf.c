@@ -26,14 +26,9 @@ static const char *type_of(const struct json *v)
     return json_text(json_get(v, "type"));
 }
 
-static bool is_null(const struct json *v)
-{
-    return v == NULL || v->kind == JSON_NULL;
-}
-
 static bool normalizer(struct hf *h, const struct json *v)
 {
-    if (is_null(v)) {
+    if (json_absent(v)) {
         return true;
     }
     if (json_is(json_get(v, "type"), "Sequence")) {
@@ -113,7 +108,7 @@ static bool metaspace(struct hf *h, const struct json *v)
 
 static bool pre_tokenizer(struct hf *h, const struct json *v, struct passes *p)
 {
-    if (is_null(v)) {
+    if (json_absent(v)) {
         return true;
     }
     const char *type = type_of(v);
@@ -172,7 +167,7 @@ static bool read_pipeline(struct hf *h)
                                           "end_of_word_suffix"};
     for (size_t i = 0; i < 2; i++) {
         const struct json *affix = json_get(h->model, affixes[i]);
-        if (!is_null(affix) && !json_is(affix, "")) {
+        if (!json_absent(affix) && !json_is(affix, "")) {
             return refuse(h, affixes[i], json_text(affix));
         }
     }

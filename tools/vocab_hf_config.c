@@ -7,11 +7,6 @@
 #include "tools/infile.h"
 #include "tools/vocab.h"
 
-static bool absent(const struct json *v)
-{
-    return v == NULL || v->kind == JSON_NULL;
-}
-
 /* A token by name, or by an object with its content; id stays where none is named. Only what begins
  * and ends a text must be there: others are names for what is not used here. */
 static bool named(const struct vocab_file *f, const struct json *c, const char *key,
@@ -22,7 +17,7 @@ static bool named(const struct vocab_file *f, const struct json *c, const char *
         json_text(v != NULL && v->kind == JSON_OBJECT ? json_get(v, "content") : v);
     int32_t found = name != NULL ? vocab_find_name(f, name) : -1;
     *id = found >= 0 ? found : *id;
-    return found >= 0 || absent(v) || !must ||
+    return found >= 0 || json_absent(v) || !must ||
            fail(err, BITNET_BAD, "%s: '%s' is %.40s, which is no token of %s", path, key,
                 name != NULL ? name : "no text", f->path);
 }
@@ -87,10 +82,10 @@ static bool read_stops(struct vocab_file *f, const struct json *c, const char *p
 {
     const struct json *bos = json_get(c, "bos_token_id"), *eos = json_get(c, "eos_token_id");
     int64_t id;
-    if (!absent(bos) && !check_id(f, bos, "bos_token_id", path, &id, err)) {
+    if (!json_absent(bos) && !check_id(f, bos, "bos_token_id", path, &id, err)) {
         return false;
     }
-    if (!absent(eos) && eos->kind != JSON_ARRAY) {
+    if (!json_absent(eos) && eos->kind != JSON_ARRAY) {
         if (!check_id(f, eos, "eos_token_id", path, &id, err)) {
             return false;
         }
