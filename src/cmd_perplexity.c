@@ -107,6 +107,8 @@ static bool take_record(struct host *h, enum reader_result got, const char *byte
         fail(&bad, BITNET_BAD, "longer than %d MiB", RECORD_MAX_BYTES >> 20);
     else
         score_record(h, bytes, n_bytes, &own, &bad);
+    if (cmd_signal() != 0) /* no error of the record, and its score is of a part */
+        return false;
     if (bad.code != BITNET_OK) {
         total->n_failed++;
         return print_bad(index, &bad, err);

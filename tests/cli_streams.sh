@@ -278,6 +278,16 @@ for records in '' "--each-line -f $work/story_line"; do
     is "SIGTERM while it scores $records" ''
     silent "SIGTERM while it scores $records"
 done
+awk 'BEGIN { printf "{\"text\": \"a"; for (i = 0; i < 480; i++) printf " dog"; print "\"}" }' >"$work/record"
+$BITNET perplexity --jsonl -f "$work/record" --tier scalar -t 1 >"$out" 2>"$err" </dev/null &
+pid=$!
+sleep 0.3
+kill -TERM $pid
+wait $pid
+status=$?
+want 143 'SIGTERM while perplexity scores a record'
+is 'SIGTERM while perplexity scores a record' ''
+silent 'SIGTERM while perplexity scores a record'
 $BITNET -p "$story" -n 200 --ignore-eos >"$out" 2>"$err" </dev/null
 cp "$out" "$work/full"
 
