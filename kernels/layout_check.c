@@ -1,6 +1,5 @@
 /* layout_check.c: whether packed lines hold only what layout.h gives a meaning. Nothing is
  * unpacked: words and lines are looked at as they lie, in about the time of a checksum. */
-#include <math.h>
 #include <string.h>
 
 #include "kernels/layout.h"
@@ -41,41 +40,6 @@ static bool good_codes(const uint8_t *block, enum encoding e, uint32_t group, si
             bad |= e == ENC_T2 ? bad_pairs(line) : bad_trits(line);
     }
     return bad == 0;
-}
-
-/* Adds the squares of a row's next 128 columns, at most 2^14 each: twice its lower halves less 15,
- * and its values. */
-static void add_squares(uint64_t sums[2], const uint8_t *high, const uint8_t *low)
-{
-    int32_t lower = 0, whole = 0;
-    for (size_t j = 0; j < LINE_BYTES; j++) {
-        int l0 = low[j] & 15, l1 = low[j] >> 4;
-        int v0 = 16 * (high[j] & 15) + l0 - 128, v1 = (high[j] & 0xf0) + l1 - 128;
-        l0 = 2 * l0 - 15, l1 = 2 * l1 - 15;
-        lower += l0 * l0 + l1 * l1;
-        whole += v0 * v0 + v1 * v1;
-    }
-    sums[0] += (uint64_t)lower;
-    sums[1] += (uint64_t)whole;
-}
-
-/* Sums of squares are exact, for 2^14 * 2^32 columns stay far below 2^64; as a float, its root
- * taken, such a sum is off by less than the step to the next float. */
-void i8x2_row_norms(float norms[2], const uint8_t *block, size_t n_cols, size_t r)
-{
-    const uint8_t *high = block + i8x2_offset(n_cols, 0, r);
-    const uint8_t *low = block + i8x2_offset(n_cols, 1, r);
-    uint64_t sums[2] = {0, 0};
-    size_t n_whole = n_cols / 128;
-    for (size_t i = 0; i < n_whole; i++)
-        add_squares(sums, high + i * LINE_BYTES, low + i * LINE_BYTES);
-    for (size_t k = 128 * n_whole; k < n_cols; k++) {
-        int l = i8x2_nibble(low, k), v = 16 * i8x2_nibble(high, k) + l - 128;
-        sums[0] += (uint64_t)((2 * l - 15) * (2 * l - 15));
-        sums[1] += (uint64_t)(v * v);
-    }
-    norms[0] = nextafterf(sqrtf((float)sums[0]) / 2, INFINITY);
-    norms[1] = nextafterf(sqrtf((float)sums[1]), INFINITY);
 }
 
 static bool good_norms(const uint8_t *block, size_t n_cols)

@@ -30,7 +30,7 @@ static const struct family {
 static const struct {
     const char *key;
     double neutral;
-} UNKNOWN_KEYS[] = {
+} UNSUPPORTED_KEYS[] = {
     {"attention_bias", 0},          {"mlp_bias", 0},      {"final_logit_softcapping", 0},
     {"attn_logit_softcapping", 0},  {"logit_scale", 1},   {"logits_scaling", 1},
     {"embedding_multiplier", 1},    {"residual_multiplier", 1},
@@ -154,16 +154,16 @@ static bool read_windows(struct reader *r)
     return true;
 }
 
-static bool read_unknown(struct reader *r)
+static bool read_unsupported(struct reader *r)
 {
-    for (size_t i = 0; i < sizeof UNKNOWN_KEYS / sizeof *UNKNOWN_KEYS; i++) {
-        const struct json *v = json_get(r->root, UNKNOWN_KEYS[i].key);
+    for (size_t i = 0; i < sizeof UNSUPPORTED_KEYS / sizeof *UNSUPPORTED_KEYS; i++) {
+        const struct json *v = json_get(r->root, UNSUPPORTED_KEYS[i].key);
         double number;
         bool none = json_absent(v) || (v->kind == JSON_BOOL && !v->truth) ||
-                    (json_f64(v, &number) && number == UNKNOWN_KEYS[i].neutral);
+                    (json_f64(v, &number) && number == UNSUPPORTED_KEYS[i].neutral);
         if (!none)
             return fail(r->err, BITNET_BAD, "%s: '%s' is %s, which is not supported", r->path,
-                        UNKNOWN_KEYS[i].key, shown(v));
+                        UNSUPPORTED_KEYS[i].key, shown(v));
     }
     return true;
 }
@@ -272,7 +272,7 @@ bool hf_config_read(struct source *s, const char *path, struct hf_config *c,
     struct reader r = {doc.root, path, &s->net, err};
     bool ok = doc.root->kind == JSON_OBJECT || fail(err, BITNET_BAD, "%s: no JSON object", path);
     ok = ok && read_family(&r, c) && read_shape(&r) && read_numbers(&r) && read_windows(&r) &&
-         read_unknown(&r) && read_rope(&r) && read_quantization(&r, c) && read_tied(&r, c);
+         read_unsupported(&r) && read_rope(&r) && read_quantization(&r, c) && read_tied(&r, c);
     json_free(&doc);
     return ok && source_check_net(s, err);
 }

@@ -28,14 +28,16 @@ static const struct part GLOBAL_PARTS[] = {
     {"output", {"lm_head"}, ROLE_TABLE, DIM_VOCAB, DIM_EMBD, true, NULL},
 };
 
+enum { ATTN_Q_NORM = 4, ATTN_K_NORM }; /* places in the table, which come together */
+
 static const struct part LAYER_PARTS[] = {
     {"attn_norm", {"input_layernorm"}, ROLE_GAIN, DIM_1, DIM_EMBD, false, NULL},
     {"attn_q", {"self_attn.q_proj"}, ROLE_BODY, DIM_Q, DIM_EMBD, false, NULL},
     {"attn_k", {"self_attn.k_proj"}, ROLE_BODY, DIM_KV, DIM_EMBD, false, NULL},
     {"attn_v", {"self_attn.v_proj"}, ROLE_BODY, DIM_KV, DIM_EMBD, false, NULL},
-    {"attn_q_norm", {"self_attn.q_norm"}, ROLE_GAIN, DIM_1, DIM_HEAD, true,
+    [ATTN_Q_NORM] = {"attn_q_norm", {"self_attn.q_norm"}, ROLE_GAIN, DIM_1, DIM_HEAD, true,
      "qwen3"},
-    {"attn_k_norm", {"self_attn.k_norm"}, ROLE_GAIN, DIM_1, DIM_HEAD, true,
+    [ATTN_K_NORM] = {"attn_k_norm", {"self_attn.k_norm"}, ROLE_GAIN, DIM_1, DIM_HEAD, true,
      "qwen3"},
     {"attn_sub_norm", {"self_attn.attn_sub_norm", "self_attn.inner_attn_ln"}, ROLE_GAIN, DIM_1,
      DIM_Q, true, "bitnet"},
@@ -47,7 +49,7 @@ static const struct part LAYER_PARTS[] = {
      "bitnet"},
     {"ffn_down", {"mlp.down_proj"}, ROLE_BODY, DIM_EMBD, DIM_FF, false, NULL},
 };
-enum { ATTN_Q_NORM = 4, ATTN_K_NORM, N_LAYER_PARTS = sizeof LAYER_PARTS / sizeof *LAYER_PARTS };
+enum { N_LAYER_PARTS = sizeof LAYER_PARTS / sizeof *LAYER_PARTS };
 
 /* Vectors that may accompany a matrix of the body: over its columns or its rows. */
 static const struct companion {
