@@ -305,7 +305,7 @@ static void gemm(const struct matmul *m, bool trits)
     const struct runs r = runs_of(m);
     for (size_t t0 = 0; t0 < m->x->n_tok; t0 += CHUNK_TOK) {
         size_t n_tok = m->x->n_tok - t0 < CHUNK_TOK ? m->x->n_tok - t0 : CHUNK_TOK;
-        runs_start(m->scratch, &r, m->x, t0, n_tok);
+        runs_start(m->scratch, &r, m, t0, n_tok);
         for (size_t block = m->block_begin; block < m->block_end; block++) {
             const struct tile tile = {m, &r, block, t0, n_tok};
             gemm_block(&tile, m->scratch, trits);
@@ -319,7 +319,7 @@ static void fused(const struct matmul *m, bool trits)
     const struct runs r = runs_of(m);
     const size_t n_tok = m->x->n_tok;
     int32_t *start = m->scratch;
-    runs_start(start, &r, m->x, 0, n_tok);
+    runs_start(start, &r, m, 0, n_tok);
     for (size_t i = 0; i < n_pairs(m); i++) {
         size_t block[2];
         pair_at(block, m, i);

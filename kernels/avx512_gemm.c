@@ -94,7 +94,7 @@ void avx512_gemm(const struct matmul *m, const struct runs *r, size_t most_tok, 
     size_t n_parts = (m->x->n_tok + most_tok - 1) / most_tok;
     for (size_t t0 = 0, n_tok; t0 < m->x->n_tok; t0 += n_tok, n_parts--) {
         n_tok = (m->x->n_tok - t0 + n_parts - 1) / n_parts;
-        runs_start(start, r, m->x, t0, n_tok);
+        runs_start(start, r, m, t0, n_tok);
         for (size_t first = m->block_begin; first < m->block_end; first += TILE_BLOCKS) {
             struct tile tile[TILE_BLOCKS];
             for (size_t b = 0; b < TILE_BLOCKS; b++) { /* missing ones repeat the last */

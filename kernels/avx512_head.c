@@ -228,7 +228,7 @@ static void i8_i8(const struct matmul *m)
     int32_t *start = m->scratch;
     if (m->x->n_tok <= 2 * PAIR_TOK) {
         const size_t n_tok = m->x->n_tok, most = n_tok <= PAIR_TOK ? n_tok : (n_tok + 1) / 2;
-        runs_start(start, &r, m->x, 0, n_tok);
+        runs_start(start, &r, m, 0, n_tok);
         for (size_t i = 0; i < n_pairs(m); i++) {
             size_t block[2];
             pair_at(block, m, i);
@@ -242,7 +242,7 @@ static void i8_i8(const struct matmul *m)
     }
     for (size_t t0 = 0; t0 < m->x->n_tok; t0 += CHUNK_TOK) {
         size_t n_tok = m->x->n_tok - t0 < CHUNK_TOK ? m->x->n_tok - t0 : CHUNK_TOK;
-        runs_start(start, &r, m->x, t0, n_tok);
+        runs_start(start, &r, m, t0, n_tok);
         for (size_t first = m->block_begin; first < m->block_end; first += TILE_BLOCKS) {
             struct tile tile[TILE_BLOCKS];
             for (size_t b = 0; b < TILE_BLOCKS; b++) {

@@ -164,7 +164,7 @@ INLINE void fused(const struct matmul *m, const bool trits)
     const struct trit_tables tables = trits ? trit_tables() : (struct trit_tables){0};
     const size_t n_tok = m->x->n_tok;
     int32_t *start = m->scratch;
-    runs_start(start, &r, m->x, 0, n_tok);
+    runs_start(start, &r, m, 0, n_tok);
     for (size_t i = 0; i < n_pairs(m); i++) {
         size_t block[2], n_slices = (n_tok + SLICE_TOK - 1) / SLICE_TOK;
         pair_at(block, m, i);

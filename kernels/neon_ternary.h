@@ -208,7 +208,7 @@ INLINE void fused(const struct matmul *m, const bool trits)
 {
     const struct runs r = runs_of(m);
     const struct trit_tables tables = trit_tables();
-    runs_start(m->scratch, &r, m->x, 0, m->x->n_tok);
+    runs_start(m->scratch, &r, m, 0, m->x->n_tok);
     for (size_t b = m->block_begin; b < m->block_end; b++)
         block_slices(m, &r, b, NULL, 0, m->x->n_tok, m->scratch, &tables,
                      trits ? FORM_T1_6 : FORM_T2);
@@ -253,7 +253,7 @@ INLINE void gemm(const struct matmul *m, const bool trits)
     int32_t *start = (int32_t *)(codes + BLOCK_ROWS * act_stride(r.n_cols));
     for (size_t t0 = 0; t0 < m->x->n_tok; t0 += CHUNK_TOK) {
         size_t n_tok = m->x->n_tok - t0 < CHUNK_TOK ? m->x->n_tok - t0 : CHUNK_TOK;
-        runs_start(start, &r, m->x, t0, n_tok);
+        runs_start(start, &r, m, t0, n_tok);
         for (size_t b = m->block_begin; b < m->block_end; b++) {
             unpack_block(codes, m, &r, b, trits, &tables);
             block_slices(m, &r, b, codes, t0, n_tok, start, &tables, FORM_BYTES);

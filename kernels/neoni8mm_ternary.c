@@ -99,7 +99,7 @@ INLINE void mm_gemm(const struct matmul *m, const bool trits)
     int32_t *start = (int32_t *)(codes + BLOCK_ROWS * act_stride(r.n_cols));
     for (size_t t0 = 0; t0 < m->x->n_tok; t0 += CHUNK_TOK) {
         size_t n_tok = m->x->n_tok - t0 < CHUNK_TOK ? m->x->n_tok - t0 : CHUNK_TOK;
-        runs_start(start, &r, m->x, t0, n_tok);
+        runs_start(start, &r, m, t0, n_tok);
         for (size_t b = m->block_begin; b < m->block_end; b++) {
             unpack_block(codes, m, &r, b, trits, &tables);
             interleave(codes, r.n_cols);

@@ -99,11 +99,13 @@ static inline int32_t run_sum(const struct runs *r, const struct activations *x,
 }
 
 /* What the sums of n_tok tokens from t0 on start at: start[t][run]. */
-static inline void runs_start(int32_t *start, const struct runs *r, const struct activations *x,
+static inline void runs_start(int32_t *start, const struct runs *r, const struct matmul *m,
                               size_t t0, size_t n_tok)
 {
+    if (m->prepared && n_tok == m->x->n_tok)
+        return;
     for (size_t i = 0; i < n_tok * r->n; i++)
-        start[i] = -run_sum(r, x, t0 + i / r->n, i % r->n);
+        start[i] = -run_sum(r, m->x, t0 + i / r->n, i % r->n);
 }
 
 /* Token t's scales; that of run i is number i >> act_log, and 1 when they are not grouped. */
