@@ -22,36 +22,46 @@ void head_lay_out(struct head *h, struct arena *a, struct projector *p, const st
     h->least = arena_take(a, n, sizeof *h->least);
 }
 
-/* Rows 2t and 2t+1 of the quantized buffers: hidden[t], and what its rounding left over. */
+/* Row t of the quantized buffers: hidden[t]; row n_tok + t: what its rounding left over. */
 static void quantize_twice(struct projector *p, const float *hidden, size_t hidden_stride,
                            size_t n_tok, size_t n)
 {
     size_t stride = act_stride(n);
     for (size_t t = 0; t < n_tok; t++) {
         const float *x = hidden + t * hidden_stride;
-        for (size_t term = 0; term < 2; term++) {
-            int8_t *q = p->q + (2 * t + term) * stride;
-            float *scale = p->scale + 2 * t + term;
-            p->kernels->element.quantize(q, p->sum32 + (2 * t + term) * (stride / 32), scale, x, n,
+        for (size_t row = t; row < 2 * n_tok; row += n_tok) {
+            int8_t *q = p->q + row * stride;
+            p->kernels->element.quantize(q, p->sum32 + row * (stride / 32), p->scale + row, x, n,
                                          stride, 0, 127);
-            for (size_t i = 0; term == 0 && i < n; i++)
-                p->f[i] = x[i] - (float)q[i] * *scale;
+            for (size_t i = 0; row == t && i < n; i++)
+                p->f[i] = x[i] - (float)q[i] * p->scale[row];
             x = p->f;
         }
     }
+}
+
+struct adding {
+    struct head *h;
+    size_t n_tok;
+};
+
+/* Logits of the second terms to those of the first. */
+static void add_share(void *ctx, int worker, int n_workers)
+{
+    const struct adding *a = ctx;
+    const size_t n = a->n_tok * a->h->stride, part = n / BLOCK_ROWS / (size_t)n_workers * BLOCK_ROWS;
+    const size_t begin = (size_t)worker * part, end = worker + 1 < n_workers ? begin + part : n;
+    float *y = a->h->logits;
+    a->h->projector->kernels->element.add(y + begin, y + n + begin, end - begin);
 }
 
 static void score_all(struct head *h, size_t n_tok)
 {
     struct linear l = {.w = *h->w};
     struct product out = {&l, h->logits, h->stride};
+    struct adding a = {h, n_tok};
     project_multiply(h->projector, 2 * n_tok, ACT_I8, 0, &out, 1);
-    for (size_t t = 0; t < n_tok; t++) {
-        float *y = h->logits + t * h->stride;
-        if (t > 0)
-            memcpy(y, h->logits + 2 * t * h->stride, h->stride * sizeof *y);
-        h->projector->kernels->element.add(y, h->logits + (2 * t + 1) * h->stride, h->stride);
-    }
+    pool_run_sized(h->projector->pool, 2 * n_tok * h->stride * sizeof *h->logits, add_share, &a);
 }
 
 static void score_floats(struct head *h, const float *hidden, size_t hidden_stride, size_t n_tok)

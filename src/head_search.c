@@ -12,7 +12,7 @@ enum { CHUNK_BLOCKS = 16 }; /* of 16 rows, which a worker takes at a time */
 
 struct search {
     struct head *h;
-    struct activations x; /* rows 2t and 2t+1: the terms of token t */
+    struct activations x; /* rows t and n_tok + t: the terms of token t */
     size_t n_tok;
     bool both;             /* planes meet the first term */
     atomic_size_t next;    /* the first block that no worker has taken */
@@ -28,14 +28,16 @@ static double norm_of(const struct activations *x, size_t i)
     return sqrt((double)squares);
 }
 
-static struct head_bound bound_of(const struct activations *x, size_t t, bool both)
+static struct head_bound bound_of(const struct search *z, size_t t)
 {
-    double s1 = x->scale[2 * t], s2 = x->scale[2 * t + 1];
-    struct head_bound b = {.unit = both ? s1 : 16 * s1, .whole = s2 * norm_of(x, 2 * t + 1),
-                           .sum_q = {i8x2_sum_q(x, 2 * t), i8x2_sum_q(x, 2 * t + 1)}};
-    if (!both) {
+    const struct activations *x = &z->x;
+    const size_t u = z->n_tok + t;
+    double s1 = x->scale[t], s2 = x->scale[u];
+    struct head_bound b = {.unit = z->both ? s1 : 16 * s1, .whole = s2 * norm_of(x, u),
+                           .sum_q = {i8x2_sum_q(x, t), i8x2_sum_q(x, u)}};
+    if (!z->both) {
         b.offset = 120.5 * s1 * (int32_t)b.sum_q[0];
-        b.lower = s1 * norm_of(x, 2 * t);
+        b.lower = s1 * norm_of(x, t);
     }
     return b;
 }
@@ -75,11 +77,11 @@ static void sum_row(int32_t isum[NIBBLES_TOK], const struct search *z, size_t ro
     const struct matrix *w = z->h->w;
     nibbles_fn *nibbles = z->h->projector->kernels->matrix.i8x2_nibbles;
     if (z->both)
-        i8x2_row(isum, nibbles, w, row, row + I8X2_AHEAD, q, 2 * z->x.q_stride, sum_q, n);
+        i8x2_row(isum, nibbles, w, row, row + I8X2_AHEAD, q, z->x.q_stride, sum_q, n);
     else
         nibbles(isum, w->lines + i8x2_offset(w->n_cols, 0, row),
                 w->lines + i8x2_offset(w->n_cols, 0, row + I8X2_AHEAD), i8x2_lines(w->n_cols), q,
-                2 * z->x.q_stride, n);
+                z->x.q_stride, n);
 }
 
 /* Tokens [t0, t0 + n). */
@@ -100,7 +102,7 @@ static void bound_block(const struct search *z, size_t b, size_t t0, size_t n)
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
         size_t row = b * BLOCK_ROWS + r;
         scale[r] = scale_of_row(w, row);
-        sum_row(isum, z, row, z->x.q + 2 * t0 * z->x.q_stride, sum_q, n);
+        sum_row(isum, z, row, z->x.q + t0 * z->x.q_stride, sum_q, n);
         for (size_t t = 0; t < n; t++)
             isums[t][r] = isum[t];
     }
@@ -130,9 +132,9 @@ static float exact_logit(const struct search *z, size_t t, size_t row, size_t ne
     int32_t isum[NIBBLES_TOK];
     float scale = scale_of_row(w, row), y[2];
     i8x2_row(isum, z->h->projector->kernels->matrix.i8x2_nibbles, w, row, next,
-             z->x.q + 2 * t * z->x.q_stride, z->x.q_stride, z->h->bounds[t].sum_q, 2);
+             z->x.q + t * z->x.q_stride, z->n_tok * z->x.q_stride, z->h->bounds[t].sum_q, 2);
     for (size_t j = 0; j < 2; j++)
-        y[j] = (float)isum[j] * (scale * z->x.scale[2 * t + j]);
+        y[j] = (float)isum[j] * (scale * z->x.scale[t + j * z->n_tok]);
     return isfinite(y[0] + y[1]) ? y[0] + y[1] : NAN; /* -INFINITY means something else here */
 }
 
@@ -252,7 +254,7 @@ double head_search(struct head *h, size_t n_tok, bool both)
     struct search z = {.h = h, .n_tok = n_tok, .both = both,
                        .x = project_activations(p, 2 * n_tok, h->w->n_cols, ACT_I8, 0)};
     for (size_t t = 0; t < n_tok; t++)
-        h->bounds[t] = bound_of(&z.x, t, both);
+        h->bounds[t] = bound_of(&z, t);
     pool_run(p->pool, bound_share, &z);
     pool_run(p->pool, least_share, &z);
     atomic_store(&z.next, 0);
