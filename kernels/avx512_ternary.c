@@ -22,8 +22,9 @@
 #include "kernels/avx512_rows.h"
 
 enum {
-    FUSED_TOK = 32, /* up to here lines are unpacked into registers, for SLICE_TOK at a time; */
-    SLICE_TOK = 4,  /* above, into bytes, which costs as much as multiplying by 14 tokens */
+    T2_FUSED_TOK = 64,   /* up to here lines are unpacked into registers, for SLICE_TOK at a time; */
+    T1_6_FUSED_TOK = 32, /* above, into bytes, which costs as much as multiplying by 14 tokens */
+    SLICE_TOK = 4,
     CHUNK_TOK = 512, /* tokens whose sums of activations are kept */
 };
 
@@ -206,7 +207,7 @@ static void unpack_t1_6(uint8_t *codes, const uint8_t *lines, size_t n, const vo
 
 static void t2_i8(const struct matmul *m)
 {
-    if (m->x->n_tok <= FUSED_TOK) {
+    if (m->x->n_tok <= T2_FUSED_TOK) {
         fused(m, false);
         return;
     }
@@ -216,7 +217,7 @@ static void t2_i8(const struct matmul *m)
 
 static void t1_6_i8(const struct matmul *m)
 {
-    if (m->x->n_tok <= FUSED_TOK) {
+    if (m->x->n_tok <= T1_6_FUSED_TOK) {
         fused(m, true);
         return;
     }
