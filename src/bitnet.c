@@ -8,6 +8,7 @@
 #include "src/forward.h"
 #include "src/map.h"
 #include "src/sampler.h"
+#include "src/scan.h"
 #include "src/tokenizer.h"
 
 struct bitnet_engine {
@@ -297,31 +298,12 @@ static bool check_room(bitnet_session *s, const struct bitnet_input *in, size_t 
                                               "larger", s->options.n_ctx);
 }
 
-/* The first of n floats that is no finite number, nor -INFINITY where that may be; n if none is.
- * Sixteen are judged together: compilers make vectors of it. */
-static size_t find_odd(const float *x, size_t n, bool may_be_minus_infinity)
-{
-    const uint32_t exponent = 0x7f800000, allowed = may_be_minus_infinity ? 0xff800000 : 0;
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-        uint32_t bits[16], odd = 0;
-        memcpy(bits, x + i, sizeof bits);
-        for (int j = 0; j < 16; j++)
-            odd |= ((bits[j] & exponent) == exponent) & (bits[j] != allowed);
-        if (odd)
-            break;
-    }
-    while (i < n && (isfinite(x[i]) || (may_be_minus_infinity && x[i] == -INFINITY)))
-        i++;
-    return i;
-}
-
 static bool check_finite(const bitnet_session *s, struct bitnet_error *err)
 {
     const struct head *h = &s->forward.head;
     const size_t n = s->model->model.shape.n_vocab;
     for (size_t i = 0; i < s->n_logits; i++) {
-        const size_t id = find_odd(h->logits + i * h->stride, n, h->searched);
+        const size_t id = scan_odd(h->logits + i * h->stride, n, h->searched);
         if (id < n)
             return fail(err, BITNET_BAD,
                         "%s: the logit of token %zu is not a finite number; the file is damaged "

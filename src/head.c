@@ -5,14 +5,15 @@
 
 #include "src/head_search.h"
 
-enum { MOST_RESTS = 31 }; /* steps without a search */
-/* The largest share of rows scored whole at which a search of the upper plane, of both, pays. */
-static const double worth[2] = {0.33, 0.125};
+enum {
+    MOST_RESTS = 31, /* steps without a search */
+    LEAST_TOK = 4,   /* of a search of bytes: reading them takes longest where there are fewer */
+};
 
 void head_lay_out(struct head *h, struct arena *a, struct projector *p, const struct matrix *w,
                   size_t n_most)
 {
-    size_t n = w->encoding == ENC_I8X2 ? n_most : 0;
+    size_t n = w->encoding == ENC_I8 || w->encoding == ENC_I8X2 ? n_most : 0;
     *h = (struct head){.projector = p, .w = w, .n_most = n_most,
                        .stride = layout_blocks(w->n_rows) * BLOCK_ROWS};
     h->logits = arena_take(a, 2 * n_most, h->stride * sizeof *h->logits);
@@ -20,6 +21,7 @@ void head_lay_out(struct head *h, struct arena *a, struct projector *p, const st
     h->bounds = arena_take(a, n, sizeof *h->bounds);
     h->best = arena_take(a, n, HEAD_MAX_BEST * sizeof *h->best);
     h->least = arena_take(a, n, sizeof *h->least);
+    h->norms = arena_take(a, w->encoding == ENC_I8, h->stride * sizeof *h->norms);
 }
 
 /* Row t of the quantized buffers: hidden[t]; row n_tok + t: what its rounding left over. */
@@ -77,6 +79,31 @@ static void score_floats(struct head *h, const float *hidden, size_t hidden_stri
     project_multiply(p, n_tok, ACT_F32, 0, &out, 1);
 }
 
+/* The largest share of rows scored whole at which a search of planes, the upper one or both, or of
+ * bytes pays; and that at which it is better given up: a row of bytes costs a block. */
+static double worth(const struct head *h, bool whole)
+{
+    return h->w->encoding == ENC_I8 ? 0.01 : whole ? 0.125 : 0.33;
+}
+
+static double bearable(const struct head *h)
+{
+    return h->w->encoding == ENC_I8 ? 0.03 : 1;
+}
+
+static bool may_search(const struct head *h, size_t n_tok)
+{
+    const size_t most = (size_t)(worth(h, true) * (double)h->w->n_rows);
+    size_t n_some = 0, n_few = 0;
+    for (size_t t = 0; t < n_tok; t++) {
+        n_some += h->wishes[t].n_best > 0;
+        n_few += h->wishes[t].n_best > 0 && h->wishes[t].n_best <= most;
+    }
+    if (h->w->encoding == ENC_I8)
+        return n_tok >= LEAST_TOK && n_few == n_tok;
+    return h->w->encoding == ENC_I8X2 && n_some > 0;
+}
+
 void head_run(struct head *h, const float *hidden, size_t hidden_stride, size_t n_tok)
 {
     h->searched = false;
@@ -85,19 +112,19 @@ void head_run(struct head *h, const float *hidden, size_t hidden_stride, size_t 
         return;
     }
     quantize_twice(h->projector, hidden, hidden_stride, n_tok, h->w->n_cols);
-    bool few = false;
-    for (size_t t = 0; h->w->encoding == ENC_I8X2 && t < n_tok; t++)
-        few = few || h->wishes[t].n_best > 0;
-    for (size_t i = 0; i < 2; i++) {
-        struct head_rest *rest = &h->rests[i];
-        if (few && rest->n_left == 0) {
+    const bool may = may_search(h, n_tok);
+    for (size_t whole = h->w->encoding == ENC_I8; whole < 2 && !h->searched; whole++) {
+        struct head_rest *rest = &h->rests[whole];
+        if (may && rest->n_left == 0) {
             size_t longer = rest->n_first < MOST_RESTS ? 2 * rest->n_first + 1 : MOST_RESTS;
-            rest->n_first = head_search(h, n_tok, i == 1) > worth[i] ? longer : 0;
+            double share = head_search(h, n_tok, whole, bearable(h));
+            rest->n_first = share > worth(h, whole) ? longer : 0;
             rest->n_left = rest->n_first;
-            h->searched = true;
-            return;
+            h->searched = share <= bearable(h);
+        } else {
+            rest->n_left -= rest->n_left > 0;
         }
-        rest->n_left -= rest->n_left > 0;
     }
-    score_all(h, n_tok);
+    if (!h->searched)
+        score_all(h, n_tok);
 }

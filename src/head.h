@@ -4,20 +4,22 @@
  * take hidden = q1 * s1 + q2 * s2, int8 twice, where q2 quantizes what q1 left over; other heads
  * take f32.
  *
- * A draw depends on few rows. Where the best n are enough, an i8x2 head, value = 16 h + l - 128, is
- * searched: all rows are scored by their upper plane and the first term alone, 16 h - 120.5 times
- * q1. By Cauchy and Schwarz what is left out adds no more than
+ * A draw depends on few rows. Where the best n are enough, a head is searched for them: all rows are
+ * scored by the first term alone, and what is left out adds, by Cauchy and Schwarz, no more than
  *
- *     |scale| * ( s1 ||q1|| * ||l - 7.5||  +  s2 ||q2|| * ||value|| )
+ *     |scale| * s2 ||q2|| * ||value||
  *
  * Of the n rows that score best the logits are then computed; a row whose bound lies below the
  * least of them is not among the best n, and its logit becomes -INFINITY. The others get theirs,
- * bit for bit what both planes and both terms give at once. At best little more than half the bytes
- * are read.
+ * bit for bit what both terms give at once. For many tokens that is half the work.
  *
- * Where many rows remain, rows are scored by both planes and the first term: all bytes, half the
- * work, a bound some ten times closer; and where many remain even so, without bounds. A search that
- * was not worth it rests for a step, and ever longer when it is not worth it again. */
+ * For few the bytes cost most, and an i8x2 head, value = 16 h + l - 128, is scored by its upper
+ * plane, 16 h - 120.5 times q1: the bound grows by |scale| * s1 ||q1|| * ||l - 7.5||, and at best
+ * little more than half the bytes are read. Where many rows remain it is searched as above: all
+ * bytes, a bound some ten times closer.
+ *
+ * Where many remain even so, all rows are scored, without bounds. A search that was not worth it
+ * rests for a step, and ever longer when it is not worth it again. */
 #ifndef BITNET_HEAD_H
 #define BITNET_HEAD_H
 
@@ -33,7 +35,7 @@ struct head_wish {
 };
 
 /* A row's logit is at most scale * (unit * sum - offset) + |scale| * (lower * ||l - 7.5|| + whole *
- * ||value||), sum that of its nibbles, or bytes, times q1. */
+ * ||value||), sum that of its upper nibbles, or whole values, times q1. */
 struct head_bound {
     double unit, offset, lower, whole;
     uint32_t sum_q[2]; /* of q1, of q2 */
@@ -51,11 +53,13 @@ struct head {
     float *logits;            /* [2 * n_most][stride]: what comes out, and room */
     struct head_wish *wishes; /* [n_most], the caller's */
     bool searched;            /* the last time: -INFINITY is a row left out */
-    /* i8x2 only: */
-    struct head_bound *bounds;      /* [n_most] */
-    float *best;                    /* [n_most][HEAD_MAX_BEST]: the largest guesses */
-    float *least;                   /* [n_most]: the least logit that is wanted */
-    struct head_rest rests[2];      /* from searching the upper plane, both */
+    /* i8 and i8x2 only: */
+    struct head_bound *bounds; /* [n_most] */
+    float *best;               /* [n_most][HEAD_MAX_BEST]: the largest guesses */
+    float *least;              /* [n_most]: the least logit that is wanted */
+    struct head_rest rests[2]; /* from searching the upper plane, whole values */
+    float *norms;              /* i8: [stride] |scale| * ||value||, from the first search on */
+    bool has_norms;
 };
 
 void head_lay_out(struct head *h, struct arena *a, struct projector *p, const struct matrix *w,

@@ -17,6 +17,7 @@
 
 #include "src/fmath.h"
 #include "src/sampler.h"
+#include "src/scan.h"
 
 enum {
     SLACK = 256,
@@ -235,29 +236,13 @@ static void keep_best(struct bitnet_sampler *s, size_t n, size_t k)
     memcpy(s->heap, s->kept, k * sizeof *s->heap);
 }
 
-/* From id on, the first of n logits that may lie above `least`. Sixteen are passed at a time:
- * compilers make vectors of it. A logit that is not a number, inf - inf, is above nothing. */
-static size_t next_above(const float *logits, size_t n, size_t id, float least)
-{
-    if (id < n && logits[id] > least)
-        return id;
-    for (int above = 0; id + 16 <= n; id += 16) {
-        for (int j = 0; j < 16; j++)
-            above |= logits[id + j] > least;
-        if (above)
-            break;
-    }
-    while (id < n && !(logits[id] > least))
-        id++;
-    return id;
-}
-
 /* What may be drawn and is among the top k, as a heap; returns how many. */
 static size_t gather(struct bitnet_sampler *s, const float *logits, const uint32_t *allowed)
 {
     size_t k = n_top(s), room = k + SLACK, n = 0;
     float least = -INFINITY; /* k are as good, and of equals the earlier ids */
-    for (size_t id = 0; (id = next_above(logits, s->n_vocab, id, least)) < s->n_vocab; id++) {
+    /* nor is a logit drawn that is not a number: inf - inf */
+    for (size_t id = 0; (id = scan_above(logits, s->n_vocab, id, least)) < s->n_vocab; id++) {
         uint32_t bit = 1u << id % 32;
         if (s->banned[id / 32] & bit || (allowed && !(allowed[id / 32] & bit)))
             continue;

@@ -1,6 +1,6 @@
-/* test_head.c: an i8x2 head against an i8 head of the same codes, on every tier: all logits, and
- * the best n of them for wishes of many kinds. Rows whose lower halves point along the input, or
- * against it, take the bounds to their limit. */
+/* test_head.c: searches of an i8 and an i8x2 head against all logits of an i8 head of the same codes,
+ * on every tier, for wishes of many kinds. Rows whose lower halves point along the input, or what its
+ * rounding left, or against it, take the bounds to their limit. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,8 @@ static struct kernels kernels;
 static struct pool *pool;
 static struct projector projector;
 static struct arena arena;
-static struct head plain, planes; /* the same codes as i8 and as i8x2 */
+static struct head plain, planes, bytes; /* the same codes as i8, i8x2, and again i8 */
+static struct head *tested;              /* planes or bytes */
 static int8_t codes[N_BLOCKS * 16][N_COLS];
 static float scales[N_BLOCKS * 16] __attribute__((aligned(64)));
 static float hidden[N_TOK][N_COLS];
@@ -43,7 +44,7 @@ static void make_hidden(void)
     for (size_t t = 0; t < N_TOK; t++)
         for (size_t k = 0; k < N_COLS; k++) {
             hidden[t][k] = (float)(int)draw(2001) / 1000 - 1;
-            if (t == 1)
+            if (t == 1 && tested == &planes) /* all logits are 0: bytes would give up */
                 hidden[t][k] = 0;
             if (t == 2)
                 hidden[t][k] *= k % 50 == 0 ? 1000.0f : 0.01f;
@@ -69,6 +70,7 @@ static void lay_out(const struct matrix m[2])
     projector.pool = pool;
     head_lay_out(&plain, &arena, &projector, &m[0], N_TOK);
     head_lay_out(&planes, &arena, &projector, &m[1], N_TOK);
+    head_lay_out(&bytes, &arena, &projector, &m[0], N_TOK);
 }
 
 static bool both; /* planes in a search */
@@ -99,8 +101,8 @@ static bool has(const uint32_t *bits, size_t i)
 /* Token t's logits against all of them: what is wished for is there, and nothing is wrong. */
 static size_t check_token(size_t t)
 {
-    const struct head_wish *wish = &planes.wishes[t];
-    const float *want = plain.logits + t * plain.stride, *got = planes.logits + t * planes.stride;
+    const struct head_wish *wish = &tested->wishes[t];
+    const float *want = plain.logits + t * plain.stride, *got = tested->logits + t * tested->stride;
     size_t rows[N_ROWS], n = 0, n_bad = 0, n_left_out = 0;
     for (size_t r = 0; r < N_ROWS; r++) {
         bool same = memcmp(&want[r], &got[r], sizeof *got) == 0;
@@ -128,10 +130,11 @@ static void check_wishes(void)
             banned[j] = (uint32_t)(draw(UINT32_MAX) & draw(UINT32_MAX));
             exact[j] = 1u << draw(32);
         }
-        for (size_t t = 0; t < N_TOK; t++) /* not all tokens want the same */
-            planes.wishes[t] = (struct head_wish){i % 2 ? banned : NULL, i % 3 ? exact : NULL,
-                                                  counts[(i + t) % 9]};
-        run(&planes, N_TOK);
+        for (size_t t = 0; t < N_TOK; t++) /* not all tokens want the same; bytes few or all */
+            tested->wishes[t] = (struct head_wish){
+                i % 2 ? banned : NULL, i % 3 ? exact : NULL,
+                tested == &planes ? counts[(i + t) % 9] : i == 8 ? t : 1 + (3 * i + t) % 10};
+        run(tested, N_TOK);
         for (size_t t = 0; t < N_TOK; t++)
             n_left_out += check_token(t);
     }
@@ -162,9 +165,9 @@ static void check_winners(void)
     banned[WINNER / 32] = 1u << WINNER % 32;
     for (int turn = 0; turn < 2; turn++) {
         for (size_t t = 0; t < N_TOK; t++)
-            planes.wishes[t] = (struct head_wish){.n_best = 1, .banned = turn ? banned : NULL};
+            tested->wishes[t] = (struct head_wish){.n_best = 1, .banned = turn ? banned : NULL};
         run(&plain, N_TOK);
-        run(&planes, N_TOK);
+        run(tested, N_TOK);
         size_t n_left_out = check_token(0);
         check_token(3);
         CHECK(plain.logits[3 * plain.stride + FIRST] > plain.logits[3 * plain.stride + LAST] &&
@@ -173,43 +176,105 @@ static void check_winners(void)
     }
 }
 
+/* Changes some of a row's small codes until row times q is about `sum`. */
+static void turn_to(int8_t *row, const int8_t *q, int32_t sum)
+{
+    for (size_t k = 0; k < N_COLS; k++)
+        sum -= row[k] * q[k];
+    for (size_t k = 0; k < N_COLS && sum != 0; k++) {
+        if (row[k] < -30 || row[k] > 30)
+            continue;
+        int old = row[k], v = old + (q[k] ? sum / q[k] : 0);
+        v = v > 127 ? 127 : v < -127 ? -127 : v;
+        sum -= (v - old) * q[k];
+        row[k] = (int8_t)v;
+    }
+}
+
+/* Two rows far above the rest, made of what the rounding of input 0 left over: FIRST along it, LAST
+ * against it. By the first term alone FIRST lies 1.85 bounds below LAST; it is best by a little. All
+ * tokens are the same. */
+static void make_rivals(void)
+{
+    _Alignas(64) int8_t q[2][512];
+    int32_t sum32[512 / 32], squares = 0;
+    float s[2], left[N_COLS];
+    const float *x = hidden[0];
+    for (size_t term = 0; term < 2; term++, x = left) {
+        kernels.element.quantize(q[term], sum32, &s[term], x, N_COLS, 512, 0, 127);
+        for (size_t k = 0; k < N_COLS; k++)
+            left[k] = x[k] - (float)q[term][k] * s[term];
+    }
+    for (size_t k = 0; k < N_COLS; k++) {
+        codes[FIRST][k] = q[1][k];
+        codes[LAST][k] = (int8_t)-q[1][k];
+        squares += q[1][k] * q[1][k];
+    }
+    const float bound = s[1] / s[0] * (float)squares; /* in units of the first term */
+    turn_to(codes[LAST], q[0], (int32_t)(10 * bound));
+    turn_to(codes[FIRST], q[0], (int32_t)(8.15f * bound));
+    for (size_t r = 0; r < N_ROWS; r++)
+        scales[r] *= 1e-5f;
+    scales[FIRST] = scales[LAST] = 0.1f;
+    for (size_t t = 1; t < N_TOK; t++)
+        memcpy(hidden[t], hidden[0], sizeof hidden[0]);
+}
+
+static void check_rivals(void)
+{
+    for (size_t t = 0; t < N_TOK; t++)
+        tested->wishes[t] = (struct head_wish){.n_best = 1};
+    run(&plain, N_TOK);
+    run(tested, N_TOK);
+    size_t n_left_out = check_token(0);
+    CHECK(plain.logits[FIRST] > plain.logits[LAST] && n_left_out == N_ROWS - 2,
+          "%s: %g and %g, %zu left out", kernels.tier, (double)plain.logits[FIRST],
+          (double)plain.logits[LAST], n_left_out);
+}
+
 /* An input without numbers shows, whatever is wished for, and so does a row's scale. */
 static void check_nan(void)
 {
     float scale = scales[5];
     for (size_t turn = 0; turn < 2; turn++) {
         scales[5] = turn ? INFINITY : -INFINITY;
-        run(&planes, 1);
-        CHECK(!isfinite(planes.logits[5]) && !(planes.searched && planes.logits[5] == -INFINITY),
+        run(tested, N_TOK);
+        CHECK(!isfinite(tested->logits[5]) && !(tested->searched && tested->logits[5] == -INFINITY),
               "%s: an infinite logit is hidden", kernels.tier);
     }
     scales[5] = scale;
     float kept = hidden[0][3];
     hidden[0][3] = NAN;
-    run(&planes, 1);
+    run(tested, N_TOK);
     hidden[0][3] = kept;
-    CHECK(isnan(planes.logits[0]) && isnan(planes.logits[N_ROWS - 1]), "%s: NaN", kernels.tier);
+    CHECK(isnan(tested->logits[0]) && isnan(tested->logits[N_ROWS - 1]), "%s: NaN", kernels.tier);
 }
 
-static void check_tier(const char *tier, bool with_winners)
+enum rows { MIXED, WINNERS, RIVALS };
+
+static void check_tier(const char *tier, struct head *head, enum rows rows)
 {
     struct bitnet_error err = {0};
+    tested = head;
     kernels_fill(&kernels, tier);
     make_hidden();
     for (size_t r = 0; r < N_ROWS; r++)
         make_row(r);
-    if (with_winners)
+    if (rows == WINNERS)
         make_winners();
+    if (rows == RIVALS)
+        make_rivals();
     const struct matrix m[2] = {packed(ENC_I8, &lines[0]), packed(ENC_I8X2, &lines[1])};
     arena = (struct arena){0};
     projector = (struct projector){.act = BITNET_ACT_I8};
     lay_out(m);
     CHECK(arena_open(&arena, &err), "%s", err.msg);
     lay_out(m);
-    if (with_winners)
-        check_winners();
-    else
-        check_wishes();
+    switch (rows) {
+    case MIXED: check_wishes(); break;
+    case WINNERS: check_winners(); break;
+    case RIVALS: check_rivals(); break;
+    }
     check_nan();
     arena_close(&arena);
     free(lines[0]);
@@ -223,9 +288,10 @@ int main(void)
     bool usable;
     CHECK(pool_open(&pool, 3, &err), "%s", err.msg);
     for (size_t i = 0; (tier = kernels_tier(i, &usable)) != NULL && usable; i++)
-        for (int turn = 0; turn < 8; turn++) {
-            both = turn / 2 % 2;
-            check_tier(tier, turn % 2);
+        for (int turn = 0; turn < 12; turn++) {
+            both = turn / 3 % 2;
+            check_tier(tier, &planes, (enum rows)(turn % 3));
+            check_tier(tier, &bytes, (enum rows)(turn % 3));
         }
     pool_close(pool);
     return check_done();
