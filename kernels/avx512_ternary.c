@@ -22,7 +22,7 @@
 #include "kernels/avx512_rows.h"
 
 enum {
-    T2_FUSED_TOK = 64,   /* up to here lines are unpacked into registers, for SLICE_TOK at a time; */
+    T2_FUSED_TOK = 96,   /* up to here lines are unpacked into registers, for SLICE_TOK at a time; */
     T1_6_FUSED_TOK = 32, /* above, into bytes, which costs as much as multiplying by 14 tokens */
     SLICE_TOK = 4,
     CHUNK_TOK = 512, /* tokens whose sums of activations are kept */

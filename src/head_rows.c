@@ -117,15 +117,16 @@ static void norm_block(float norms[BLOCK_ROWS], const struct matrix *w, size_t b
 {
     const size_t n_bytes = layout_block_bytes(w->encoding, 0, w->n_cols);
     const uint8_t *line = w->lines + b * n_bytes, *end = line + n_bytes;
-    uint32_t squares[BLOCK_ROWS][4] = {0}; /* at most 2^15 * 128^2 each */
+    uint32_t squares[LINE_BYTES] = {0}; /* at most 2^15 * 128^2 each */
     for (; line < end; line += LINE_BYTES) {
         for (size_t i = 0; i < LINE_BYTES; i++) {
             int16_t value = (int16_t)(line[i] - 128);
-            squares[i / 4][i % 4] += (uint32_t)(value * value);
+            squares[i] += (uint32_t)(value * value);
         }
     }
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
-        double sum = (double)squares[r][0] + squares[r][1] + squares[r][2] + squares[r][3];
+        const uint32_t *of_row = squares + 4 * r;
+        double sum = (double)of_row[0] + of_row[1] + of_row[2] + of_row[3];
         norms[r] = (float)(1.000001 * sqrt(sum) * fabs((double)scale_of_row(w, b * BLOCK_ROWS + r)));
     }
 }
@@ -158,18 +159,30 @@ void rows_guess(struct search *z)
     h->has_norms = true;
 }
 
-void rows_upper(float upper[BLOCK_ROWS], const struct head *h, size_t t, size_t b)
+/* Bits of a block: which rows have an upper bound of at least `least`? In this form a NaN has, so
+ * that it is seen. */
+static uint32_t reaching(const float upper[BLOCK_ROWS], float least)
 {
+    uint32_t any = 0, rows = 0;
+    for (size_t r = 0; r < BLOCK_ROWS; r++)
+        any |= !(upper[r] < least);
+    for (size_t r = 0; any && r < BLOCK_ROWS; r++)
+        rows |= (uint32_t)!(upper[r] < least) << r;
+    return rows;
+}
+
+uint32_t rows_reaching(const struct head *h, size_t t, size_t b, float least)
+{
+    if (h->w->encoding == ENC_I8X2)
+        return reaching(uppers(h, t) + b * BLOCK_ROWS, least);
     const float *guess = h->logits + t * h->stride + b * BLOCK_ROWS;
     const float *norms = h->norms + b * BLOCK_ROWS, whole = (float)h->bounds[t].whole;
-    if (h->w->encoding == ENC_I8X2) {
-        memcpy(upper, uppers(h, t) + b * BLOCK_ROWS, BLOCK_ROWS * sizeof *upper);
-        return;
-    }
+    float upper[BLOCK_ROWS];
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
         float reach = whole * norms[r];
         upper[r] = guess[r] + reach + 1e-6f * (fabsf(guess[r]) + reach) + 1e-35f;
     }
+    return reaching(upper, least);
 }
 
 /* Both terms of token t times a row of planes. */

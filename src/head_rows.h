@@ -21,10 +21,10 @@ struct search {
 enum { CHUNK_BLOCKS = 16 };
 bool rows_take(struct search *z, size_t *begin, size_t *end);
 
-/* z->h->logits[t][row] = a guess at every logit, and what rows_upper takes to bound it. */
+/* z->h->logits[t][row] = a guess at every logit, and what bounds are made of. */
 void rows_guess(struct search *z);
-/* Upper bounds of token t's logits in block b. */
-void rows_upper(float upper[BLOCK_ROWS], const struct head *h, size_t t, size_t b);
+/* The rows of block b, a bit for each, whose logits for token t may be `least` or more. */
+uint32_t rows_reaching(const struct head *h, size_t t, size_t b, float least);
 /* Token t's logit of a row, as scoring all of them gives it; NAN for -INFINITY, which means
  * something else here. Row `next` is fetched meanwhile. */
 float rows_logit(const struct search *z, int worker, size_t t, size_t row, size_t next);

@@ -81,27 +81,13 @@ static void least_share(void *ctx, int worker, int n_workers)
         z->h->least[t] = least_wanted(z, worker, t);
 }
 
-/* Bits of a block: which rows have a bound of at least `least`? In this form a NaN is wanted, so
- * that it is seen. */
-static uint32_t reaching(const float upper[BLOCK_ROWS], float least)
-{
-    uint32_t any = 0, rows = 0;
-    for (size_t r = 0; r < BLOCK_ROWS; r++)
-        any |= !(upper[r] < least);
-    for (size_t r = 0; any && r < BLOCK_ROWS; r++)
-        rows |= (uint32_t)!(upper[r] < least) << r;
-    return rows;
-}
-
 /* The rows of blocks [begin, end) that token t wants; all logits there become -INFINITY. */
 static size_t wanted_rows(const struct head *h, size_t t, size_t begin, size_t end, size_t *rows)
 {
     const uint32_t *exact = h->wishes[t].exact;
     size_t n = 0;
     for (size_t b = begin; b < end; b++) {
-        float upper[BLOCK_ROWS];
-        rows_upper(upper, h, t, b);
-        uint32_t wanted = reaching(upper, h->least[t]);
+        uint32_t wanted = rows_reaching(h, t, b, h->least[t]);
         if (exact)
             wanted |= exact[b / 2] >> b % 2 * BLOCK_ROWS & 0xffff;
         for (size_t row = b * BLOCK_ROWS; row < (b + 1) * BLOCK_ROWS; row++)
