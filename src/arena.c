@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "src/map.h"
+
 enum { ALIGN = 64 };
 
 void *arena_take(struct arena *a, size_t n_items, size_t item_bytes)
@@ -30,6 +32,7 @@ bool arena_open(struct arena *a, struct bitnet_error *err)
         return fail(err, BITNET_FAILED,
                     "session: cannot get %.1f MB of memory; try a smaller context (-c)",
                     (double)a->n_bytes / 1e6);
+    map_sparse(a->base, a->n_bytes);
     a->n_used = 0;
     return true;
 }

@@ -133,6 +133,18 @@ void map_read_once(const struct map *m)
         posix_madvise((void *)(uintptr_t)m->bytes, (size_t)m->n_bytes, POSIX_MADV_SEQUENTIAL);
 }
 
+void map_sparse(void *p, size_t n_bytes)
+{
+#ifdef MADV_NOHUGEPAGE
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)p;
+    const uintptr_t begin = (at + page - 1) / page * page, end = (at + n_bytes) / page * page;
+    if (begin < end)
+        madvise((void *)begin, end - begin, MADV_NOHUGEPAGE);
+#else
+    (void)p, (void)n_bytes;
+#endif
+}
+
 #ifdef EMBED_MODEL
 #ifdef __APPLE__
 #define RODATA ".const_data\n"

@@ -24,6 +24,10 @@ void map_close(struct map *m);
  * less than half the time. */
 void map_read_once(const struct map *m);
 
+/* Memory of which much may never be used: where the system would make pages of 2 MiB of it, the
+ * first byte of each would cost all of them. */
+void map_sparse(void *p, size_t n_bytes);
+
 /* A file that appears under its name only when it is complete: it grows without a name where the
  * system can do that, else beside its target as "TARGET.PID-TIME.tmp", and is renamed at the end.
  * A symbolic link is followed; the mode of a file that is replaced is kept. Devices and pipes are

@@ -145,6 +145,27 @@ has 'no room for the prompt of a record' '"error":"-n 5 leaves no room'
 yes 'Once upon a time' | head -n 3000 | $BITNET --each-line -n 2 >"$out" 2>"$err"
 check '3,000 equal records' test "$(sort -u "$out" | wc -l)" -eq 1
 
+# Its cache is made of small pages, so that what is not used costs nothing, also where the system
+# makes huge ones unasked.
+if [ -z "$RUN" ] && [ -d /sys/kernel/mm/transparent_hugepage ] &&
+    grep -q '^VmFlags' /proc/self/smaps 2>/dev/null; then
+    mkfifo "$work/feed"
+    $BITNET --each-line --batch 16 -n 2 <"$work/feed" >"$work/fed" 2>"$err" &
+    reader=$!
+    exec 9>"$work/feed"
+    echo 'Once upon a time' >&9
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        [ -s "$work/fed" ] || sleep 0.5
+    done
+    # Larger than a thread's stack, which may be so too.
+    check 'pages of the cache' awk '/^Size:/ { kb = $2 } /^VmFlags:.* nh/ && kb > 10000 { n++ }
+        END { exit n == 0 }' "/proc/$reader/smaps"
+    exec 9>&-
+    wait $reader
+else
+    skip 'pages of the cache: no way to look at them'
+fi
+
 # JSON records.
 cat >"$work/records.jsonl" <<'END'
 {"text":"Once upon a time","id":"first","n":5}
