@@ -220,6 +220,8 @@ static uint32_t escape_key(void)
         c = next_byte();
         if (c < 0)
             return KEY_EOF;
+        if (c == CTRL_C) /* behind an ESC that nothing follows */
+            return CTRL_C;
         seen[n++] = (char)c;
         seen[n] = '\0';
     } while (n + 1 < sizeof seen && (n == 1 ? c == '[' || c == 'O' : c < 0x40 || c > 0x7e));

@@ -315,6 +315,9 @@ if [ -x "$OUT/tests/pty_run" ]; then
     $pty 2004h '\cc' 'again' '\cc' -- $BITNET chat >"$out" 2>"$err"
     status=$?
     quiet=1 want 130 'chat, Ctrl-C twice'
+    $pty 2004h '\e\cc' 'again' '\e[\cc' -- $BITNET chat >"$out" 2>"$err"
+    status=$?
+    quiet=1 want 130 'chat, Ctrl-C behind ESC'
     $pty 2004h '/help\r' 2004h '/quit\r' -- $BITNET chat >"$out" 2>"$err"
     status=$?
     want 0 '/help and /quit'
