@@ -4,7 +4,7 @@
 # stay in the few files that know the platform.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-order='base fmath utf8 | arena pool map json unicode | bnp bnp_write pretok progress read_speed | model tokenizer template | kv rope project | attention head | forward sampler | bitnet | machine args lineedit | cmd | main'
+order='base fmath utf8 scan | pool map json unicode | arena bnp bnp_write pretok progress read_speed | model tokenizer template | kv rope project | attention head | forward sampler | bitnet | machine args lineedit | cmd | main'
 may_use_if='kernels/dispatch.c kernels/half.h src/map.c src/pool.c src/machine.c'
 n_passed=0 n_failed=0
 bad() {

@@ -158,6 +158,7 @@ if [ -z "$RUN" ] && [ -d /sys/kernel/mm/transparent_hugepage ] &&
         [ -s "$work/fed" ] || sleep 0.5
     done
     # Larger than a thread's stack, which may be so too.
+    # shellcheck disable=SC2016
     check 'pages of the cache' awk '/^Size:/ { kb = $2 } /^VmFlags:.* nh/ && kb > 10000 { n++ }
         END { exit n == 0 }' "/proc/$reader/smaps"
     exec 9>&-
