@@ -167,6 +167,20 @@ static void test_master(void)
     model_file_close(&f);
 }
 
+/* A byte of the last n of a file becomes four invalid codes: the error names that file. */
+static void spoil_shard(const char *name, size_t n)
+{
+    struct bitnet_error err = {0};
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", in, name);
+    FILE *f = fopen(path, "r+b");
+    CHECK(f && fseek(f, -(long)n, SEEK_END) == 0 && fputc(0xff, f) != EOF && fclose(f) == 0, "%s",
+          path);
+    CHECK(!convert(&err) && strncmp(err.msg, path, strlen(path)) == 0 &&
+              strstr(err.msg, "self_attn.q_proj.weight', row") && strstr(err.msg, "code 3"),
+          "%s", err.msg);
+}
+
 /* Two shards and their index give what one file gives. */
 static void test_shards(void)
 {
@@ -195,6 +209,7 @@ static void test_shards(void)
         buffer_add(&index, line, strlen(line));
     }
     buffer_add(&index, "}}", 2);
+    const size_t behind_gains = b.data.n_bytes - 2 * T_EMBD * sizeof(float);
     made_st_write(&a, in, "one.safetensors");
     made_st_write(&b, in, "two.safetensors");
     snprintf(path, sizeof path, "%s/model.safetensors.index.json", in);
@@ -204,6 +219,7 @@ static void test_shards(void)
         check_weights(&f, &w, "t2", SCALE_TENSOR);
         model_file_close(&f);
     }
+    spoil_shard("two.safetensors", behind_gains - 5);
     CHECK(remove(path) == 0, "%s", path);
 }
 

@@ -17,14 +17,14 @@ enum { RUN = 32, BATCH_BYTES = 1 << 20 };
  * bits everywhere, and 1.6 cannot meet grouped activations, as 20 columns do not divide a group. */
 static const enum encoding best_ternary = ENC_T2;
 
-static bool choose_low_bit(const struct source *s, const struct source_tensor *t, const char *act,
+static bool choose_low_bit(const struct source_tensor *t, const char *act,
                            const struct encode_options *o, struct plan *p,
                            struct bitnet_error *err)
 {
     bool grouped = p->scale == SCALE_GROUP;
     if ((grouped || p->has_wide) && !p->half_exact)
         return fail(err, BITNET_BAD, "%s: tensor '%s': its group scales do not fit f16, so it "
-                    "cannot be kept exactly", s->path, t->origin);
+                    "cannot be kept exactly", t->file, t->origin);
     if (p->has_wide) { /* some engine's 2-bit codes reach +2 */
         p->encoding = ENC_I4;
         p->scale = SCALE_GROUP;
@@ -34,7 +34,7 @@ static bool choose_low_bit(const struct source *s, const struct source_tensor *t
     } else if (o->body == ENC_T1_6 && t->role == ROLE_BODY) {
         if (grouped || strncmp(act, "i8g", 3) == 0)
             return fail(err, BITNET_BAD, "%s: tensor '%s' has %s in groups, which t1.6 cannot "
-                        "hold: use --body t2 or auto", s->path, t->origin,
+                        "hold: use --body t2 or auto", t->file, t->origin,
                         grouped ? "scales" : "activations");
         p->encoding = ENC_T1_6;
     } else {
@@ -57,8 +57,8 @@ void encode_table(struct plan *p, int head)
     p->group = p->scale == SCALE_GROUP ? RUN : 0;
 }
 
-bool encode_choose(const struct source *s, const struct source_tensor *t, const char *act,
-                   const struct encode_options *o, struct plan *p, struct bitnet_error *err)
+bool encode_choose(const struct source_tensor *t, const char *act, const struct encode_options *o,
+                   struct plan *p, struct bitnet_error *err)
 {
     if (t->role == ROLE_GAIN) {
         p->encoding = ENC_F32;
@@ -70,17 +70,16 @@ bool encode_choose(const struct source *s, const struct source_tensor *t, const 
         return true;
     }
     if (t->coded || p->low_bit)
-        return choose_low_bit(s, t, act, o, p, err);
+        return choose_low_bit(t, act, o, p, err);
     if (t->role == ROLE_BODY)
         return fail(err, BITNET_BAD, "%s: tensor '%s' (%s) is not low-bit: its weights are not "
                     "zero or plus or minus one level in runs of 32; only 1-bit and ternary models "
-                    "can be converted", s->path, t->origin, t->from);
+                    "can be converted", t->file, t->origin, t->from);
     encode_table(p, o->head);
     return true;
 }
 
 struct packing {
-    const char *path;
     const struct source_tensor *t;
     const struct plan *plan;
     uint8_t *out; /* the batch's blocks */
@@ -181,10 +180,9 @@ static void quantize_absmean(int8_t *to, const float *values, size_t n, float me
     *worst = e > *worst ? e : *worst;
 }
 
-static bool not_finite(const char *path, const struct source_tensor *t, uint64_t row,
-                       struct bitnet_error *err)
+static bool not_finite(const struct source_tensor *t, uint64_t row, struct bitnet_error *err)
 {
-    return fail(err, BITNET_BAD, "%s: tensor '%s', row %llu: a value is not finite", path,
+    return fail(err, BITNET_BAD, "%s: tensor '%s', row %llu: a value is not finite", t->file,
                 t->origin, (unsigned long long)row);
 }
 
@@ -198,7 +196,7 @@ static bool pack_halves(struct packing *k, size_t n_rows, struct room *room, flo
         float e = fabsf(v - f16_to_f32(room->halves[i]));
         if (!isfinite(e))
             return fail(err, BITNET_BAD, "%s: tensor '%s': %g does not fit f16: use --head i8",
-                        k->path, k->t->origin, (double)v);
+                        k->t->file, k->t->origin, (double)v);
         *worst = e > *worst ? e : *worst;
     }
     memset(room->halves + n, 0, (BLOCK_ROWS * k->t->n_cols - n) * sizeof(uint16_t));
@@ -220,14 +218,14 @@ static bool pack_floats(struct packing *k, uint64_t block, size_t n_rows, struct
         int8_t *q = room->packed + r * n;
         float scale = 0;
         if (!is_bytes(p->encoding) && !floats_finite(v, n))
-            return not_finite(k->path, k->t, block * BLOCK_ROWS + r, err);
+            return not_finite(k->t, block * BLOCK_ROWS + r, err);
         if (k->t->absmean) {
             quantize_absmean(q, v, n, p->level, worst);
         } else if (is_bytes(p->encoding)) {
             scale = quantize_run(q, v, n, q_max, false, worst);
             k->row_scales[block * BLOCK_ROWS + r] = scale;
             if (!isfinite(scale))
-                return not_finite(k->path, k->t, block * BLOCK_ROWS + r, err);
+                return not_finite(k->t, block * BLOCK_ROWS + r, err);
         }
         for (size_t c = 0, g = 0; c < n && p->scale == SCALE_GROUP; c += RUN, g++) {
             size_t n_run = n - c < RUN ? n - c : RUN;
@@ -292,7 +290,7 @@ static bool write_gain(struct blocks *b, const struct source_tensor *t, struct b
     if (!b->source->read(b->source, t, 0, 1, &room->rows, err))
         return false;
     if (!floats_finite(room->rows.values, n))
-        return not_finite(b->source->path, t, 0, err);
+        return not_finite(t, 0, err);
     uint8_t *bytes = (uint8_t *)room->halves; /* holds 32 bytes a column */
     for (size_t k = 0; k < n; k++)
         store_f32(bytes + 4 * k, room->rows.values[k]);
@@ -306,11 +304,11 @@ bool encode_write(struct blocks *b, const struct source_tensor *t, struct plan *
     uint64_t lines_bytes, scale_bytes, n_blocks = layout_blocks(t->n_rows);
     if (!layout_bytes(p->encoding, p->scale, p->group, t->n_rows, t->n_cols, &lines_bytes,
                       &scale_bytes))
-        return fail(err, BITNET_BAD, "%s: tensor '%s' is too large", b->source->path, t->origin);
+        return fail(err, BITNET_BAD, "%s: tensor '%s' is too large", t->file, t->origin);
     p->n_bytes = lines_bytes + scale_bytes;
     if (t->role == ROLE_GAIN)
         return write_gain(b, t, w, err);
-    struct packing k = {.path = b->source->path, .t = t, .plan = p, .writer = w};
+    struct packing k = {.t = t, .plan = p, .writer = w};
     k.block_bytes = layout_block_bytes(p->encoding, p->group, t->n_cols);
     uint64_t batch = BATCH_BYTES / k.block_bytes + 2 * (uint64_t)b->n_workers;
     uint8_t *outs = malloc(2 * batch * k.block_bytes);

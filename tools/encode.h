@@ -34,8 +34,8 @@ struct plan {
 bool encode_survey(struct blocks *b, const struct source_tensor *t, struct plan *p,
                    struct bitnet_error *err);
 /* act: the network's arch.act, which not every encoding can meet. */
-bool encode_choose(const struct source *s, const struct source_tensor *t, const char *act,
-                   const struct encode_options *o, struct plan *p, struct bitnet_error *err);
+bool encode_choose(const struct source_tensor *t, const char *act, const struct encode_options *o,
+                   struct plan *p, struct bitnet_error *err);
 /* A table of floats as head: ENC_I8, ... */
 void encode_table(struct plan *p, int head);
 /* The bytes of the next declared tensor. n_before: bytes written before it, for the bar. */

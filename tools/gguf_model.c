@@ -234,7 +234,7 @@ static bool locate(struct source *s, struct source_tensor *t, bool *found, struc
     if (!g)
         return true;
     g->used = true;
-    if (!source_shape(s, t, g->n_items / g->ne[0], g->ne[0], err))
+    if (!source_shape(t, g->n_items / g->ne[0], g->ne[0], err))
         return false;
     struct placed p = {.tensor = g, .type = type_of(f, g, err), .multiply = 1};
     if (err->code != BITNET_OK)
@@ -272,7 +272,7 @@ static bool read_rows(const struct source *s, const struct source_tensor *t, uin
     } else {
         if (!i2s_decode(f->layout, to->raw, row, n_rows, n_cols, to->codes))
             return fail(err, BITNET_BAD, "%s: tensor '%s', rows %llu..%llu hold code 3, wanted "
-                        "0..2: another --i2s-layout?", s->path, t->origin, (unsigned long long)row,
+                        "0..2: another --i2s-layout?", t->file, t->origin, (unsigned long long)row,
                         (unsigned long long)(row + n_rows - 1));
         for (size_t i = 0; i < n_scales; i++)
             to->scales[i] = p->scale;

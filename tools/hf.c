@@ -117,23 +117,23 @@ static bool take_packed(struct source *s, struct source_tensor *t, struct hf_ten
     uint64_t planes = (t->n_rows + 3) / 4;
     if (st->n_dims != 2 || st->shape[0] != planes || st->shape[1] != t->n_cols)
         return fail(err, BITNET_BAD, "%s: tensor '%s' (packed U8) is %llu x %llu, the "
-                    "configuration wants %llu x %llu", s->path, t->origin,
+                    "configuration wants %llu x %llu", t->file, t->origin,
                     (unsigned long long)st->shape[0], (unsigned long long)st->shape[1],
                     (unsigned long long)planes, (unsigned long long)t->n_cols);
     struct safetensor *scale = sibling(h, t, ".weight_scale");
     if (!scale)
         return fail(err, BITNET_BAD, "%s: tensor '%s' is packed, but '.weight_scale' beside it is "
-                    "missing", s->path, t->origin);
+                    "missing", t->file, t->origin);
     if (scale->n_bytes != dtype_bytes(scale->dtype))
         return fail(err, BITNET_BAD, "%s: tensor '%s' holds %llu bytes, wanted one number",
-                    s->path, scale->name, (unsigned long long)scale->n_bytes);
+                    scale->file->path, scale->name, (unsigned long long)scale->n_bytes);
     float *value = load_floats(scale, err);
     if (!value)
         return false;
     x->scale = h->config.scale_divides ? 1.0f / *value : *value;
     free(value);
     if (!isfinite(x->scale))
-        return fail(err, BITNET_BAD, "%s: tensor '%s' is zero", s->path, scale->name);
+        return fail(err, BITNET_BAD, "%s: tensor '%s' is zero", scale->file->path, scale->name);
     x->form = FORM_PACKED;
     t->coded = t->one_scale = true;
     t->from = "packed ternary";
@@ -141,13 +141,13 @@ static bool take_packed(struct source *s, struct source_tensor *t, struct hf_ten
 }
 
 /* FBI: W[o][i] = wscale[i] * sign(w[o][i]) + wbias[i], or one number of each for the matrix. */
-static bool take_signs(struct source *s, struct source_tensor *t, struct hf_tensor *x,
-                       struct safetensor *wscale, struct bitnet_error *err)
+static bool take_signs(struct source_tensor *t, struct hf_tensor *x, struct safetensor *wscale,
+                       struct bitnet_error *err)
 {
     uint64_t n = wscale->n_bytes / dtype_bytes(wscale->dtype);
     bool column = wscale->n_dims == 2 && wscale->shape[0] == 1 && wscale->shape[1] == t->n_cols;
     if (!column && n != 1)
-        return fail(err, BITNET_BAD, "%s: tensor '%s' is %llu x %llu, wanted 1 x %llu", s->path,
+        return fail(err, BITNET_BAD, "%s: tensor '%s' is %llu x %llu, wanted 1 x %llu", wscale->file->path,
                     wscale->name, (unsigned long long)wscale->shape[0],
                     (unsigned long long)wscale->shape[1], (unsigned long long)t->n_cols);
     float *values = load_floats(wscale, err);
@@ -172,21 +172,21 @@ static bool take_onebit(struct source *s, struct source_tensor *t, struct hf_ten
     static const double torch_eps = 1e-5; /* what torch.nn.LayerNorm takes unless told */
     const struct safetensor *st = x->st;
     bool packed = !is_float(st->dtype);
-    if (!packed && !source_shape(s, t, st->shape[0], st->shape[1], err))
+    if (!packed && !source_shape(t, st->shape[0], st->shape[1], err))
         return false;
     if (packed && (st->n_dims != 2 || st->shape[0] != t->n_rows || t->n_cols % 8 ||
                    st->shape[1] != t->n_cols / 8))
         return fail(err, BITNET_BAD, "%s: tensor '%s' (OneBit, packed) is %llu x %llu bytes, the "
-                    "configuration wants %llu x %llu / 8", s->path, t->origin,
+                    "configuration wants %llu x %llu / 8", t->file, t->origin,
                     (unsigned long long)st->shape[0], (unsigned long long)st->shape[1],
                     (unsigned long long)t->n_rows, (unsigned long long)t->n_cols);
     if (factor->n_dims != 1 || factor->shape[0] != t->n_cols)
         return fail(err, BITNET_BAD, "%s: tensor '%s' is %llu x %llu, wanted a vector of %llu",
-                    s->path, factor->name, (unsigned long long)factor->shape[0],
+                    factor->file->path, factor->name, (unsigned long long)factor->shape[0],
                     (unsigned long long)factor->shape[1], (unsigned long long)t->n_cols);
     if (!sibling(s->impl, t, ".weight_scale"))
         return fail(err, BITNET_BAD, "%s: tensor '%s' is a OneBit layer, but '.weight_scale' beside "
-                    "it is missing", s->path, t->origin);
+                    "it is missing", t->file, t->origin);
     t->column = x->column = load_floats(factor, err);
     x->form = packed ? FORM_BITS : FORM_SIGNS;
     x->scale = 1;
@@ -205,16 +205,15 @@ static bool take_body(struct source *s, struct source_tensor *t, struct hf_tenso
         return take_onebit(s, t, x, factor, err);
     if (x->st->dtype == DTYPE_U8)
         return take_packed(s, t, x, err);
-    if (!source_shape(s, t, x->st->shape[0], x->st->shape[1], err))
+    if (!source_shape(t, x->st->shape[0], x->st->shape[1], err))
         return false;
     if (wscale)
-        return take_signs(s, t, x, wscale, err);
+        return take_signs(t, x, wscale, err);
     t->absmean = h->config.bitnet || sibling(h, t, ".norm.weight") != NULL;
     return true;
 }
 
-static bool take_gain(struct source *s, struct source_tensor *t, struct hf_tensor *x,
-                      struct bitnet_error *err)
+static bool take_gain(struct source_tensor *t, struct hf_tensor *x, struct bitnet_error *err)
 {
     const struct safetensor *st = x->st;
     uint64_t n = st->n_bytes / dtype_bytes(st->dtype);
@@ -224,7 +223,7 @@ static bool take_gain(struct source *s, struct source_tensor *t, struct hf_tenso
         return true;
     }
     bool flat = st->n_dims == 1 || (st->n_dims == 2 && st->shape[0] == 1);
-    return source_shape(s, t, flat ? 1 : st->shape[0], flat ? n : st->shape[1], err);
+    return source_shape(t, flat ? 1 : st->shape[0], flat ? n : st->shape[1], err);
 }
 
 /* Beside BitNet's packed weights stands a weight_scale too: one number, which take_packed reads. */
@@ -242,19 +241,20 @@ static bool locate(struct source *s, struct source_tensor *t, bool *found, struc
     if (is_bitnet_scale(h, t))
         return true;
     st->used = true;
+    t->file = st->file->path;
     if (h->config.tied && strcmp(t->name, "output") == 0)
         return true;
     bool packed = t->role == ROLE_BODY &&
                   (st->dtype == DTYPE_U8 ||
                    (st->dtype == DTYPE_I8 && sibling(h, t, ".input_factor")));
     if (!packed && !is_float(st->dtype))
-        return fail(err, BITNET_BAD, "%s: tensor '%s' is %s, wanted %sF32, F16 or BF16", s->path,
+        return fail(err, BITNET_BAD, "%s: tensor '%s' is %s, wanted %sF32, F16 or BF16", t->file,
                     t->origin, dtype_name(st->dtype), t->role == ROLE_BODY ? "U8, " : "");
     struct hf_tensor x = {.st = st, .form = FORM_FLOATS};
     t->from = dtype_name(st->dtype);
     bool ok = t->role == ROLE_BODY    ? take_body(s, t, &x, err)
-              : t->role == ROLE_GAIN  ? take_gain(s, t, &x, err)
-                                      : source_shape(s, t, st->shape[0], st->shape[1], err);
+              : t->role == ROLE_GAIN  ? take_gain(t, &x, err)
+                                      : source_shape(t, st->shape[0], st->shape[1], err);
     if (ok)
         ok = add_tensor(h, t, &x, err);
     if (!ok) {
@@ -278,9 +278,8 @@ bool hf_unpack(int8_t *codes, const uint8_t *bytes, uint64_t plane, size_t n_col
     return !invalid;
 }
 
-static bool read_packed(const struct source *s, const struct source_tensor *t,
-                        const struct hf_tensor *x, uint64_t row, size_t n_rows, struct rows *to,
-                        struct bitnet_error *err)
+static bool read_packed(const struct source_tensor *t, const struct hf_tensor *x, uint64_t row,
+                        size_t n_rows, struct rows *to, struct bitnet_error *err)
 {
     uint64_t planes = x->st->shape[0];
     for (size_t r = 0; r < n_rows; r++) {
@@ -289,7 +288,7 @@ static bool read_packed(const struct source *s, const struct source_tensor *t,
             return false;
         if (!hf_unpack(to->codes + r * t->n_cols, to->raw, o / planes, t->n_cols))
             return fail(err, BITNET_BAD, "%s: tensor '%s', row %llu holds code 3, wanted 0..2",
-                        s->path, t->origin, (unsigned long long)o);
+                        t->file, t->origin, (unsigned long long)o);
         to->scales[r] = x->scale;
     }
     return true;
@@ -314,7 +313,7 @@ static bool read_rows(const struct source *s, const struct source_tensor *t, uin
     const struct hf *h = s->impl;
     const struct hf_tensor *x = &h->tensors[t->index];
     if (x->form == FORM_PACKED)
-        return read_packed(s, t, x, row, n_rows, to, err);
+        return read_packed(t, x, row, n_rows, to, err);
     if (x->form == FORM_BITS)
         return read_bits(t, x, row, n_rows, to, err);
     size_t n = n_rows * (size_t)t->n_cols, item = dtype_bytes(x->st->dtype);

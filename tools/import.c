@@ -129,7 +129,7 @@ static bool convert(const struct import_job *j, struct blocks *b, struct plan *p
         return false;
     const char *act = family_act(s, plans);
     for (size_t i = 0; i < s->n_tensors; i++)
-        if (!encode_choose(s, &s->tensors[i], act, &j->encode, &plans[i], err))
+        if (!encode_choose(&s->tensors[i], act, &j->encode, &plans[i], err))
             return false;
     if (!bnp_writer_open(&w, j->out, err))
         return false;

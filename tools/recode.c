@@ -63,7 +63,8 @@ static void describe(struct recoding *r, const struct import_job *j, size_t i)
     struct plan *p = &r->plans[i];
     static const char *const names[] = {"?", "f32", "f16", "i8", "t2", "t1.6", "b1",
                                         "i6", "i4",  "i8x2"};
-    *to = (struct source_tensor){.n_rows = m->n_rows, .n_cols = m->n_cols, .index = i};
+    *to = (struct source_tensor){.file = j->in, .n_rows = m->n_rows, .n_cols = m->n_cols,
+                                 .index = i};
     memcpy(to->name, t->name, sizeof to->name);
     memcpy(to->origin, t->name, sizeof t->name);
     to->from = names[m->encoding <= ENC_I8X2 ? m->encoding : 0];

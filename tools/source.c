@@ -76,13 +76,13 @@ static uint64_t dim_of(const struct net *n, uint8_t d)
     return 0;
 }
 
-bool source_shape(const struct source *s, const struct source_tensor *t, uint64_t n_rows,
-                  uint64_t n_cols, struct bitnet_error *err)
+bool source_shape(const struct source_tensor *t, uint64_t n_rows, uint64_t n_cols,
+                  struct bitnet_error *err)
 {
     if (n_rows == t->n_rows && n_cols == t->n_cols)
         return true;
     return fail(err, BITNET_BAD,
-                "%s: tensor '%s' is %llu x %llu, the configuration wants %llu x %llu", s->path,
+                "%s: tensor '%s' is %llu x %llu, the configuration wants %llu x %llu", t->file,
                 t->origin, (unsigned long long)n_rows, (unsigned long long)n_cols,
                 (unsigned long long)t->n_rows, (unsigned long long)t->n_cols);
 }
@@ -105,7 +105,7 @@ static bool add(struct source *s, const struct source_tensor *t, struct bitnet_e
 static bool try_part(struct source *s, const struct part *p, int layer, const char *stem,
                      locate_fn *locate, bool *found, struct bitnet_error *err)
 {
-    struct source_tensor t = {.role = p->role};
+    struct source_tensor t = {.file = s->path, .role = p->role};
     t.n_rows = dim_of(&s->net, p->rows);
     t.n_cols = dim_of(&s->net, p->cols);
     if (layer < 0)
@@ -125,7 +125,7 @@ static bool try_companions(struct source *s, enum naming naming, const struct pa
     for (size_t i = 0; i < N_COMPANIONS; i++) {
         const struct companion *c = &COMPANIONS[i];
         const char *suffix = naming == NAMES_GGUF ? c->gguf : c->hf;
-        struct source_tensor t = {.role = ROLE_GAIN, .n_rows = 1};
+        struct source_tensor t = {.file = s->path, .role = ROLE_GAIN, .n_rows = 1};
         bool found = false;
         if (!suffix)
             continue;

@@ -29,6 +29,7 @@ enum tensor_role {
 struct source_tensor {
     char name[64];    /* in the .bnp file */
     char origin[192]; /* in the foreign file, for messages */
+    const char *file; /* the one it stands in, for messages */
     const char *from; /* how it is stored there, for the report */
     uint64_t n_rows, n_cols;
     enum tensor_role role;
@@ -80,8 +81,8 @@ typedef bool locate_fn(struct source *s, struct source_tensor *t, bool *found,
 bool source_build(struct source *s, enum naming naming, const char *prefix, locate_fn *locate,
                   struct bitnet_error *err);
 /* Compares the shape found with the one that the network wants. */
-bool source_shape(const struct source *s, const struct source_tensor *t, uint64_t n_rows,
-                  uint64_t n_cols, struct bitnet_error *err);
+bool source_shape(const struct source_tensor *t, uint64_t n_rows, uint64_t n_cols,
+                  struct bitnet_error *err);
 /* Packs the vocabulary into s->tokenizer and names the chat template; it must fit the embedding. */
 struct vocab_file;
 bool source_take_vocab(struct source *s, const struct vocab_file *v, struct bitnet_error *err);

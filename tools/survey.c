@@ -19,7 +19,6 @@ struct finding {
 };
 
 struct survey {
-    const char *path;
     const struct source_tensor *t;
     struct finding *findings; /* [n_workers] */
     double *block_sums;       /* masters: [n_blocks], so that the order of adding is fixed */
@@ -132,7 +131,7 @@ static bool look(void *ctx, int worker, uint64_t block, size_t n_rows, struct ro
     size_t n_groups = t->group ? (n_cols + t->group - 1) / t->group : 1;
     for (size_t i = 0; t->coded && i < n_rows * n_groups; i++)
         if (!isfinite(room->rows.scales[i]))
-            return fail(err, BITNET_BAD, "%s: tensor '%s', row %llu: a scale is not finite", s->path,
+            return fail(err, BITNET_BAD, "%s: tensor '%s', row %llu: a scale is not finite", t->file,
                         t->origin, (unsigned long long)(block * BLOCK_ROWS + i / n_groups));
     for (size_t r = 0; r < n_rows && !*stop; r++) {
         if (t->binary) {
@@ -193,7 +192,7 @@ static bool add_up(void *ctx, int worker, uint64_t block, size_t n_rows, struct 
         sum += fabsf(room->rows.values[i]);
     if (!isfinite(sum))
         return fail(err, BITNET_BAD, "%s: tensor '%s', row %llu and on: a value is not finite",
-                    s->path, s->t->origin, (unsigned long long)(block * BLOCK_ROWS));
+                    s->t->file, s->t->origin, (unsigned long long)(block * BLOCK_ROWS));
     s->block_sums[block] = sum;
     return true;
 }
@@ -219,7 +218,7 @@ static bool find_mean(struct blocks *b, struct survey *s, struct plan *p, struct
 bool encode_survey(struct blocks *b, const struct source_tensor *t, struct plan *p,
                    struct bitnet_error *err)
 {
-    struct survey s = {.path = b->source->path, .t = t};
+    struct survey s = {.t = t};
     *p = (struct plan){0};
     if (t->role == ROLE_GAIN)
         return true;
