@@ -63,7 +63,10 @@ static void answer(const bitnet_model *m)
     static const struct bitnet_input in[2] = {{0, 0, false}, {1, 0, true}};
     struct bitnet_error err = {0};
     bitnet_session *s;
-    must(bitnet_session_open(&s, engine, m, &options, &err), &err);
+    if (!bitnet_session_open(&s, engine, m, &options, &err)) {
+        must(strstr(err.msg, "trained for") != NULL, &err); /* fewer than four tokens */
+        return;
+    }
     must(bitnet_eval(s, in, 2, &err) || strstr(err.msg, "finite"), &err);
     bitnet_session_close(s);
 }
