@@ -98,11 +98,11 @@ static inline int32_t run_sum(const struct runs *r, const struct activations *x,
     return sum;
 }
 
-/* What the sums of n_tok tokens from t0 on start at: start[t][run]. */
+/* What the sums of n_tok tokens from t0 on start at, unless it stands there: start[t][run]. */
 static inline void runs_start(int32_t *start, const struct runs *r, const struct matmul *m,
                               size_t t0, size_t n_tok)
 {
-    if (m->prepared && n_tok == m->x->n_tok)
+    if (is_prepared(m, n_tok))
         return;
     for (size_t i = 0; i < n_tok * r->n; i++)
         start[i] = -run_sum(r, m->x, t0 + i / r->n, i % r->n);

@@ -51,7 +51,8 @@ struct adding {
 static void add_share(void *ctx, int worker, int n_workers)
 {
     const struct adding *a = ctx;
-    const size_t n = a->n_tok * a->h->stride, part = n / BLOCK_ROWS / (size_t)n_workers * BLOCK_ROWS;
+    const size_t n = a->n_tok * a->h->stride;
+    const size_t part = n / BLOCK_ROWS / (size_t)n_workers * BLOCK_ROWS;
     const size_t begin = (size_t)worker * part, end = worker + 1 < n_workers ? begin + part : n;
     float *y = a->h->logits;
     a->h->projector->kernels->element.add(y + begin, y + n + begin, end - begin);

@@ -4,8 +4,8 @@
  * take hidden = q1 * s1 + q2 * s2, int8 twice, where q2 quantizes what q1 left over; other heads
  * take f32.
  *
- * A draw depends on few rows. Where the best n are enough, a head is searched for them: all rows are
- * scored by the first term alone, and what is left out adds, by Cauchy and Schwarz, no more than
+ * A draw depends on few rows. Where the best n are enough, a head is searched for them: all rows
+ * are scored by the first term alone, and what is left out adds, by Cauchy and Schwarz, at most
  *
  *     |scale| * s2 ||q2|| * ||value||
  *

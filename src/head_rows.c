@@ -1,5 +1,5 @@
-/* head_rows.c: see head_rows.h. An i8x2 head keeps the norms of its rows in their blocks; those of an
- * i8 head are taken once, when a search first asks for them. */
+/* head_rows.c: see head_rows.h. An i8x2 head keeps the norms of its rows in their blocks; those of
+ * an i8 head are taken once, when a search first asks for them. */
 #include "src/head_rows.h"
 
 #include <math.h>
@@ -127,7 +127,8 @@ static void norm_block(float norms[BLOCK_ROWS], const struct matrix *w, size_t b
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
         const uint32_t *of_row = squares + 4 * r;
         double sum = (double)of_row[0] + of_row[1] + of_row[2] + of_row[3];
-        norms[r] = (float)(1.000001 * sqrt(sum) * fabs((double)scale_of_row(w, b * BLOCK_ROWS + r)));
+        double scale = fabs((double)scale_of_row(w, b * BLOCK_ROWS + r));
+        norms[r] = (float)(1.000001 * scale * sqrt(sum));
     }
 }
 
@@ -213,8 +214,8 @@ static void bytes_row(float y[2], const struct search *z, int worker, size_t t, 
     x.q_stride *= z->n_tok;
     x.scale = scale;
     x.n_tok = 2;
-    const struct matmul m = {block[0], BLOCK_ROWS, &w, &x, 0, 1,
-                             p->scratch + (size_t)worker * matmul_scratch_bytes(p->max_cols), false};
+    uint8_t *scratch = p->scratch + (size_t)worker * matmul_scratch_bytes(p->max_cols);
+    const struct matmul m = {block[0], BLOCK_ROWS, &w, &x, 0, 1, scratch, false};
     p->kernels->matrix.i8_i8(&m);
     y[0] = block[0][r], y[1] = block[1][r];
 }

@@ -1,5 +1,5 @@
-/* head_rows.h: what is known of a head's rows before their logits are computed, and these logits one
- * by one; see head.h. */
+/* head_rows.h: what is known of a head's rows before their logits are computed, and these logits
+ * one by one; see head.h. */
 #ifndef BITNET_HEAD_ROWS_H
 #define BITNET_HEAD_ROWS_H
 
@@ -11,14 +11,14 @@ struct search {
     struct head *h;
     struct activations x; /* rows t and n_tok + t: the terms of token t */
     size_t n_tok;
-    bool whole;            /* i8x2: the first term meets both planes, not the upper one alone */
+    bool whole;            /* the first term meets whole values, not the upper plane of i8x2 */
     atomic_size_t next;    /* the first block that no worker has taken */
     size_t most_exact;     /* logits to score whole, then the search is given up */
     atomic_size_t n_exact; /* those scored so far */
 };
 
 /* Some blocks for a worker, until there are none; z->next is 0 at first. */
-enum { CHUNK_BLOCKS = 16 };
+enum { CHUNK_BLOCKS = 16 }; /* of 16 rows */
 bool rows_take(struct search *z, size_t *begin, size_t *end);
 
 /* z->h->logits[t][row] = a guess at every logit, and what bounds are made of. */

@@ -1,5 +1,5 @@
-/* head_search.c: the best rows of a head: guesses at all rows, what the best of them really have, then
- * whoever may reach that. Workers share the blocks in each of the three. */
+/* head_search.c: the best rows of a head: guesses at all rows, what the best of them really have,
+ * then whoever may reach that. Workers share the blocks in each of the three. */
 #include "src/head_search.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
-/* test_head.c: searches of an i8 and an i8x2 head against all logits of an i8 head of the same codes,
- * on every tier, for wishes of many kinds. Rows whose lower halves point along the input, or what its
- * rounding left, or against it, take the bounds to their limit. */
+/* test_head.c: searches of an i8 and an i8x2 head against all logits of an i8 head of the same
+ * codes, on every tier, for wishes of many kinds. Rows whose lower halves point along the input, or
+ * what its rounding left, or against it, take the bounds to their limit. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,9 +191,9 @@ static void turn_to(int8_t *row, const int8_t *q, int32_t sum)
     }
 }
 
-/* Two rows far above the rest, made of what the rounding of input 0 left over: FIRST along it, LAST
- * against it. By the first term alone FIRST lies 1.85 bounds below LAST; it is best by a little. All
- * tokens are the same. */
+/* Two rows far above the rest, made of what the rounding of input 0 left over: FIRST along it,
+ * LAST against it. By the first term alone FIRST lies 1.85 bounds below LAST; it is best by a
+ * little. All tokens are the same. */
 static void make_rivals(void)
 {
     _Alignas(64) int8_t q[2][512];
@@ -233,19 +233,19 @@ static void check_rivals(void)
 }
 
 /* An input without numbers shows, whatever is wished for, and so does a row's scale. */
-static void check_nan(void)
+static void check_nan(size_t n_tok)
 {
     float scale = scales[5];
     for (size_t turn = 0; turn < 2; turn++) {
         scales[5] = turn ? INFINITY : -INFINITY;
-        run(tested, N_TOK);
+        run(tested, n_tok);
         CHECK(!isfinite(tested->logits[5]) && !(tested->searched && tested->logits[5] == -INFINITY),
               "%s: an infinite logit is hidden", kernels.tier);
     }
     scales[5] = scale;
     float kept = hidden[0][3];
     hidden[0][3] = NAN;
-    run(tested, N_TOK);
+    run(tested, n_tok);
     hidden[0][3] = kept;
     CHECK(isnan(tested->logits[0]) && isnan(tested->logits[N_ROWS - 1]), "%s: NaN", kernels.tier);
 }
@@ -275,7 +275,8 @@ static void check_tier(const char *tier, struct head *head, enum rows rows)
     case WINNERS: check_winners(); break;
     case RIVALS: check_rivals(); break;
     }
-    check_nan();
+    check_nan(1);
+    check_nan(N_TOK);
     arena_close(&arena);
     free(lines[0]);
     free(lines[1]);

@@ -147,8 +147,8 @@ static bool take_signs(struct source_tensor *t, struct hf_tensor *x, struct safe
     uint64_t n = wscale->n_bytes / dtype_bytes(wscale->dtype);
     bool column = wscale->n_dims == 2 && wscale->shape[0] == 1 && wscale->shape[1] == t->n_cols;
     if (!column && n != 1)
-        return fail(err, BITNET_BAD, "%s: tensor '%s' is %llu x %llu, wanted 1 x %llu", wscale->file->path,
-                    wscale->name, (unsigned long long)wscale->shape[0],
+        return fail(err, BITNET_BAD, "%s: tensor '%s' is %llu x %llu, wanted 1 x %llu",
+                    wscale->file->path, wscale->name, (unsigned long long)wscale->shape[0],
                     (unsigned long long)wscale->shape[1], (unsigned long long)t->n_cols);
     float *values = load_floats(wscale, err);
     if (!values)

@@ -131,8 +131,8 @@ static bool look(void *ctx, int worker, uint64_t block, size_t n_rows, struct ro
     size_t n_groups = t->group ? (n_cols + t->group - 1) / t->group : 1;
     for (size_t i = 0; t->coded && i < n_rows * n_groups; i++)
         if (!isfinite(room->rows.scales[i]))
-            return fail(err, BITNET_BAD, "%s: tensor '%s', row %llu: a scale is not finite", t->file,
-                        t->origin, (unsigned long long)(block * BLOCK_ROWS + i / n_groups));
+            return fail(err, BITNET_BAD, "%s: tensor '%s', row %llu: a scale is not finite",
+                        t->file, t->origin, (unsigned long long)(block * BLOCK_ROWS + i / n_groups));
     for (size_t r = 0; r < n_rows && !*stop; r++) {
         if (t->binary) {
             for (size_t j = 0; j < n_runs; j++)
