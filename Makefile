@@ -31,15 +31,16 @@ $(if $(REFUSED),$(error CFLAGS must not change results or target: leave out $(RE
     of each CPU are built with flags of their own, and chosen when the program starts))
 
 # One file per tier, named TIER_*.c, built with that tier's flags only.
-TIERS_x86_64  := avx2 avx512
+TIERS_x86_64  := avx2 avx512 zen4
 TIERS_aarch64 := neon neondot neoni8mm
 TIERS_arm64   := $(TIERS_aarch64)
 ISA_avx2      := -mavx2 -mf16c
 ISA_avx512    := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vbmi \
                  -mavx512vpopcntdq -mavx512bitalg
+ISA_zen4      := $(ISA_avx512) -mavx512vbmi2
 ISA_neondot   := -march=armv8.2-a+dotprod
 ISA_neoni8mm  := -march=armv8.2-a+dotprod+i8mm
-ALL_TIERS     := avx2 avx512 neon neondot neoni8mm
+ALL_TIERS     := avx2 avx512 zen4 neon neondot neoni8mm
 OTHER_TIERS   := $(filter-out $(TIERS_$(ARCH)),$(ALL_TIERS))
 
 # The unrolled kernels of a tier take clang a minute each under its undefined-behaviour sanitizer, and

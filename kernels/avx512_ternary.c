@@ -20,6 +20,7 @@
  */
 #include "kernels/avx512_gemm.h"
 #include "kernels/avx512_rows.h"
+#include "kernels/avx512_ternary.h"
 
 enum {
     /* Up to here lines are unpacked into registers, for SLICE_TOK at a time; above, into bytes,
@@ -208,7 +209,7 @@ static void unpack_t1_6(uint8_t *codes, const uint8_t *lines, size_t n, const vo
     unpack(codes, lines, n, context, true);
 }
 
-static void t2_i8(const struct matmul *m)
+void avx512_t2_i8(const struct matmul *m)
 {
     if (m->x->n_tok <= T2_FUSED_TOK) {
         fused(m, false);
@@ -231,6 +232,6 @@ static void t1_6_i8(const struct matmul *m)
 
 void fill_avx512_ternary(struct matrix_kernels *m)
 {
-    m->t2_i8 = t2_i8;
+    m->t2_i8 = avx512_t2_i8;
     m->t1_6_i8 = t1_6_i8;
 }

@@ -24,6 +24,7 @@ struct feature_probe {
 struct tier {
     const char *name;
     uint32_t needs; /* of this tier alone; those below it are needed too */
+    uint32_t suits; /* without these it runs, but the tiers below are as fast or faster */
     void (*fill)(struct kernels *k);
     void (*peak)(struct peak *p);
 };
@@ -39,6 +40,17 @@ static void fill_scalar(struct kernels *k)
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+
+/* AMD's family 25 holds Zen 3, which has no AVX-512, and Zen 4. */
+static bool is_zen4(void)
+{
+    uint32_t a, b, c, d, family;
+    if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_AMD_ebx || c != signature_AMD_ecx ||
+        d != signature_AMD_edx || !__get_cpuid(1, &a, &b, &c, &d))
+        return false;
+    family = (a >> 8 & 15) + (a >> 20 & 255);
+    return family == 25;
+}
 
 uint32_t cpu_features(void)
 {
@@ -61,11 +73,12 @@ uint32_t cpu_features(void)
         features |= b >> 30 & 1 ? CPU_AVX512BW : 0;
         features |= b >> 31 & 1 ? CPU_AVX512VL : 0;
         features |= c >> 1 & 1 ? CPU_AVX512VBMI : 0;
+        features |= c >> 6 & 1 ? CPU_AVX512VBMI2 : 0;
         features |= c >> 11 & 1 ? CPU_AVX512VNNI : 0;
         features |= c >> 12 & 1 ? CPU_AVX512BITALG : 0;
         features |= c >> 14 & 1 ? CPU_AVX512VPOPCNTDQ : 0;
     }
-    return features;
+    return features | (is_zen4() ? CPU_ZEN4 : 0);
 }
 
 /* xmm0 stands for all of ymm0 and zmm0 in a clobber list. */
@@ -101,6 +114,10 @@ static void run_avx512vbmi(void)
 {
     __asm__ volatile("vpermb %%zmm0, %%zmm0, %%zmm0; vzeroupper" ::: "xmm0");
 }
+static void run_avx512vbmi2(void)
+{
+    __asm__ volatile("vpshldw $1, %%zmm0, %%zmm0, %%zmm0; vzeroupper" ::: "xmm0");
+}
 static void run_avx512vpopcntdq(void)
 {
     __asm__ volatile("vpopcntq %%zmm0, %%zmm0; vzeroupper" ::: "xmm0");
@@ -119,6 +136,7 @@ static const struct feature_probe probes[] = {
     {CPU_AVX512DQ, run_avx512dq},
     {CPU_AVX512VNNI, run_avx512vnni},
     {CPU_AVX512VBMI, run_avx512vbmi},
+    {CPU_AVX512VBMI2, run_avx512vbmi2},
     {CPU_AVX512VPOPCNTDQ, run_avx512vpopcntdq},
     {CPU_AVX512BITALG, run_avx512bitalg},
 };
@@ -144,13 +162,19 @@ static void fill_avx512(struct kernels *k)
     fill_avx512_element(&k->element);
 }
 
+static void fill_zen4(struct kernels *k)
+{
+    fill_zen4_ternary(&k->matrix);
+}
+
 static const struct tier tiers[] = {
-    {"scalar", 0, fill_scalar, fill_scalar_peak},
-    {"avx2", CPU_AVX2 | CPU_F16C, fill_avx2, fill_avx2_peak},
+    {"scalar", 0, 0, fill_scalar, fill_scalar_peak},
+    {"avx2", CPU_AVX2 | CPU_F16C, 0, fill_avx2, fill_avx2_peak},
     {"avx512",
      CPU_AVX512F | CPU_AVX512BW | CPU_AVX512VL | CPU_AVX512DQ | CPU_AVX512VNNI | CPU_AVX512VBMI |
          CPU_AVX512VPOPCNTDQ | CPU_AVX512BITALG,
-     fill_avx512, fill_avx512_peak},
+     0, fill_avx512, fill_avx512_peak},
+    {"zen4", CPU_AVX512VBMI2, CPU_ZEN4, fill_zen4, fill_avx512_peak},
 };
 
 #elif defined(__aarch64__)
@@ -222,10 +246,10 @@ static void fill_neoni8mm(struct kernels *k)
 }
 
 static const struct tier tiers[] = {
-    {"scalar", 0, fill_scalar, fill_scalar_peak},
-    {"neon", CPU_NEON, fill_neon, fill_neon_peak},
-    {"neon-dotprod", CPU_DOTPROD, fill_neondot, fill_neondot_peak},
-    {"neon-i8mm", CPU_I8MM, fill_neoni8mm, fill_neoni8mm_peak},
+    {"scalar", 0, 0, fill_scalar, fill_scalar_peak},
+    {"neon", CPU_NEON, 0, fill_neon, fill_neon_peak},
+    {"neon-dotprod", CPU_DOTPROD, 0, fill_neondot, fill_neondot_peak},
+    {"neon-i8mm", CPU_I8MM, 0, fill_neoni8mm, fill_neoni8mm_peak},
 };
 
 #else
@@ -236,7 +260,7 @@ uint32_t cpu_features(void)
 }
 
 static const struct feature_probe probes[] = {{0, NULL}};
-static const struct tier tiers[] = {{"scalar", 0, fill_scalar, fill_scalar_peak}};
+static const struct tier tiers[] = {{"scalar", 0, 0, fill_scalar, fill_scalar_peak}};
 #endif
 
 enum { N_TIERS = sizeof tiers / sizeof *tiers };
@@ -255,7 +279,7 @@ uint32_t cpu_confirmed(uint32_t claimed)
     if (sigaction(SIGILL, &guard, &before) != 0) {
         return 0;
     }
-    volatile uint32_t confirmed = 0;
+    volatile uint32_t confirmed = claimed & CPU_ZEN4; /* a name, which nothing can run */
     for (volatile size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
         if (!(claimed & probes[i].feature)) {
             continue;
@@ -269,14 +293,24 @@ uint32_t cpu_confirmed(uint32_t claimed)
     return confirmed;
 }
 
-/* Index of the best tier; each needs its own features and those of the tiers below. */
+/* Index of the highest tier that runs; each needs its own features and those of the tiers below. */
+static size_t highest_tier(uint32_t features)
+{
+    size_t i = 0;
+    while (i + 1 < N_TIERS && (features & tiers[i + 1].needs) == tiers[i + 1].needs) {
+        i++;
+    }
+    return i;
+}
+
+/* And of the fastest. */
 static size_t best_tier(uint32_t features)
 {
-    size_t best = 0;
-    for (size_t i = 1; i < N_TIERS && (features & tiers[i].needs) == tiers[i].needs; i++) {
-        best = i;
+    size_t i = highest_tier(features);
+    while ((features & tiers[i].suits) != tiers[i].suits) {
+        i--;
     }
-    return best;
+    return i;
 }
 
 const char *kernels_best_tier(uint32_t features)
@@ -284,23 +318,25 @@ const char *kernels_best_tier(uint32_t features)
     return tiers[best_tier(features)].name;
 }
 
-static size_t best_here;
+static size_t best_here, highest_here;
 
-static void find_best(void)
+static void find_tiers(void)
 {
-    best_here = best_tier(cpu_confirmed(cpu_features()));
+    const uint32_t features = cpu_confirmed(cpu_features());
+    best_here = best_tier(features);
+    highest_here = highest_tier(features);
 }
 
-static size_t usable_tier(void)
+static void know_tiers(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, find_best);
-    return best_here;
+    pthread_once(&once, find_tiers);
 }
 
 const char *kernels_tier(size_t i, bool *usable)
 {
-    *usable = i <= usable_tier();
+    know_tiers();
+    *usable = i <= highest_here;
     return i < N_TIERS ? tiers[i].name : NULL;
 }
 
@@ -346,9 +382,10 @@ static bool select_named(struct kernels *k, const char *tier, char why[256])
         }
         return false;
     }
-    if (i > usable_tier()) {
+    know_tiers();
+    if (i > highest_here) {
         snprintf(why, 256, "this machine cannot run tier '%s'; its best is '%s'", tier,
-                 tiers[usable_tier()].name);
+                 tiers[best_here].name);
         return false;
     }
     struct kernels scalar;
@@ -372,7 +409,8 @@ bool kernels_select(struct kernels *k, const char *tier, char why[256], char not
     struct kernels scalar;
     struct selftest test;
     kernels_fill(&scalar, "scalar");
-    for (size_t i = usable_tier(); i > 0; i--) {
+    know_tiers();
+    for (size_t i = best_here; i > 0; i--) {
         kernels_fill(k, tiers[i].name);
         if (selftest_quick(&test, k, &scalar)) {
             return true;

@@ -17,9 +17,11 @@ enum cpu_feature {
     CPU_AVX512VBMI = 1 << 7,
     CPU_AVX512VPOPCNTDQ = 1 << 8,
     CPU_AVX512BITALG = 1 << 9,
-    CPU_NEON = 1 << 10,
-    CPU_DOTPROD = 1 << 11,
-    CPU_I8MM = 1 << 12,
+    CPU_AVX512VBMI2 = 1 << 10,
+    CPU_ZEN4 = 1 << 11, /* not what it can do, but how: see zen4_ternary.c */
+    CPU_NEON = 1 << 12,
+    CPU_DOTPROD = 1 << 13,
+    CPU_I8MM = 1 << 14,
 };
 
 /* What cpuid (hwcap, sysctl) claims; nothing is executed. */

@@ -180,6 +180,7 @@ void fill_avx512_head(struct matrix_kernels *m);
 void fill_avx512_i8x2(struct matrix_kernels *m);
 void fill_avx512_attention(struct attention_kernels *a);
 void fill_avx512_element(struct element_kernels *e);
+void fill_zen4_ternary(struct matrix_kernels *m); /* t2 x i8, from eight tokens on */
 void fill_neon_ternary(struct matrix_kernels *m);
 void fill_neon_binary(struct matrix_kernels *m);
 void fill_neon_head(struct matrix_kernels *m);

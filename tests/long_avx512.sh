@@ -86,11 +86,13 @@ prepare >"$work/log" 2>&1 || {
     cat "$work/log"
     exit 1
 }
-printf '%s\n' /check_kernels --tier avx512 --without to_f16 --every "${EVERY:-20}" \
-    >"$work/root/jobs"
+printf '%s\n' /check_kernels --tier avx512 --without to_f16 --every "${EVERY:-20}" '' \
+    /check_kernels --tier zen4 --kernel t2_i8 --every "${EVERY:-20}" >"$work/root/jobs"
 boot corei7_icelake_u 1200
 job 1 | grep -E '^(FAIL|avx512)'
 check 'kernels with VNNI' "$(job 1)" '^== end 1 0$'
+check 'kernels with VBMI2' "$(job 2)" '^== end 2 0$'
+check 'zen4' "$(job 2)" '^zen4 +t2_i8 +[1-9][0-9]* cases'
 for kernel in t2_i8 t1_6_i8 b1_i8 b1_sign b1_planes t2_planes i8_i8 i8x2_i8 i6_i8 i4_i8 qk_f16 rmsnorm; do
     check "$kernel" "$(job 1)" "^avx512 +$kernel +[1-9][0-9]* cases"
 done

@@ -61,6 +61,11 @@ fault 'missing tail of tokens' avx512 t2_i8 kernels/avx512_gemm.c \
 fault 'one line read too many' avx512 t2_i8 $a5 's/\*end = w0 + 64 \* n/*end = w0 + 64 * (n + 1)/'
 fault 'wrong fold of the fields' avx512 t2_i8 $a5 's/(unsigned)(2 \* a)/(unsigned)a/'
 fault 'escaped bytes from 193 on' avx512 t1_6_i8 $a5 's/set1_epi8((char)192)/set1_epi8((char)193)/'
+z4=kernels/zen4_ternary.c
+fault 'int16 overflow, words' zen4 t2_i8 $z4 's/SEGMENT_LINES = 8/SEGMENT_LINES = 10/'
+fault 'words of the wrong block' zen4 t2_i8 $z4 's/= 0xaaaaaaaa/= 0x55555555/'
+fault 'sixteenth bits in the wrong order' zen4 t2_i8 $z4 's/{q\[13\], q\[15\]/{q[15], q[13]/'
+fault 'rest of tokens at the wrong scale' zen4 t2_i8 $z4 's/x.scale += t0/x.scale += 0/'
 fault 'wrong group of activations' avx2 t2_i8 $runs 's/i >> r->act_log/0/'
 fault 'wrong group of weights' avx2 b1_i8 $runs 's/i >> r->group_log;/0;/'
 b2=kernels/avx2_binary.c b5=kernels/avx512_binary.c bits=kernels/avx512_bits.c

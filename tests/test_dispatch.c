@@ -38,6 +38,10 @@ static void check_x86(void)
     best(all & ~(uint32_t)CPU_F16C, "scalar");
     for (uint32_t bit = CPU_AVX512F; bit <= CPU_AVX512BITALG; bit <<= 1)
         best(all & ~bit, "avx2");
+    best(all | CPU_AVX512VBMI2, "avx512"); /* runs on all of them, and pays on one */
+    best(all | CPU_AVX512VBMI2 | CPU_ZEN4, "zen4");
+    best(all | CPU_ZEN4, "avx512");
+    best(avx2 | CPU_AVX512VBMI2 | CPU_ZEN4, "avx2");
 }
 
 static void check_arm(void)
