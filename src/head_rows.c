@@ -7,12 +7,13 @@
 
 #include "kernels/i8x2.h"
 
-bool rows_take(struct search *z, size_t *begin, size_t *end)
+enum { LEAST_BLOCKS = 4 }; /* as products are shared, so that each worker meets rows it has made */
+
+void rows_run(struct search *z, pool_fn *fn)
 {
-    size_t n_blocks = layout_blocks(z->h->w->n_rows);
-    *begin = atomic_fetch_add_explicit(&z->next, CHUNK_BLOCKS, memory_order_relaxed);
-    *end = n_blocks - *begin < CHUNK_BLOCKS ? n_blocks : *begin + CHUNK_BLOCKS;
-    return *begin < n_blocks;
+    struct pool *pool = z->h->projector->pool;
+    pool_share_out(&z->blocks, pool, layout_blocks(z->h->w->n_rows), LEAST_BLOCKS);
+    pool_run(pool, fn, z);
 }
 
 static double norm_of(const struct activations *x, size_t i)
@@ -105,8 +106,8 @@ static void bound_share(void *ctx, int worker, int n_workers)
 {
     struct search *z = ctx;
     size_t begin, end;
-    (void)worker, (void)n_workers;
-    while (rows_take(z, &begin, &end))
+    (void)n_workers;
+    while (pool_take(&z->blocks, worker, &begin, &end))
         for (size_t b = begin; b < end; b++)
             for (size_t t = 0; t < z->n_tok; t += NIBBLES_TOK)
                 bound_block(z, b, t, z->n_tok - t < NIBBLES_TOK ? z->n_tok - t : NIBBLES_TOK);
@@ -136,8 +137,8 @@ static void norm_share(void *ctx, int worker, int n_workers)
 {
     struct search *z = ctx;
     size_t begin, end;
-    (void)worker, (void)n_workers;
-    while (rows_take(z, &begin, &end))
+    (void)n_workers;
+    while (pool_take(&z->blocks, worker, &begin, &end))
         for (size_t b = begin; b < end; b++)
             norm_block(z->h->norms + b * BLOCK_ROWS, z->h->w, b);
 }
@@ -149,14 +150,14 @@ void rows_guess(struct search *z)
     for (size_t t = 0; t < z->n_tok; t++)
         h->bounds[t] = bound_of(z, t);
     if (h->w->encoding == ENC_I8X2) {
-        pool_run(p->pool, bound_share, z);
+        rows_run(z, bound_share);
         return;
     }
     struct linear l = {.w = *h->w};
     struct product out = {&l, h->logits, h->stride};
     project_multiply(p, z->n_tok, ACT_I8, 0, &out, 1);
     if (!h->has_norms)
-        pool_run(p->pool, norm_share, z);
+        rows_run(z, norm_share);
     h->has_norms = true;
 }
 

@@ -12,14 +12,13 @@ struct search {
     struct activations x; /* rows t and n_tok + t: the terms of token t */
     size_t n_tok;
     bool whole;            /* the first term meets whole values, not the upper plane of i8x2 */
-    atomic_size_t next;    /* the first block that no worker has taken */
+    struct pool_shares blocks;
     size_t most_exact;     /* logits to score whole, then the search is given up */
     atomic_size_t n_exact; /* those scored so far */
 };
 
-/* Some blocks for a worker, until there are none; z->next is 0 at first. */
-enum { CHUNK_BLOCKS = 16 }; /* of 16 rows */
-bool rows_take(struct search *z, size_t *begin, size_t *end);
+/* All blocks of the head for the workers of a run of fn, with z as its context. */
+void rows_run(struct search *z, pool_fn *fn);
 
 /* z->h->logits[t][row] = a guess at every logit, and what bounds are made of. */
 void rows_guess(struct search *z);

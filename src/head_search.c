@@ -7,6 +7,8 @@
 #include "src/head_rows.h"
 #include "src/scan.h"
 
+enum { CHUNK_BLOCKS = 16 }; /* whose wanted rows are listed at once */
+
 static bool has_bit(const uint32_t *bits, size_t i)
 {
     return bits && bits[i / 32] >> i % 32 & 1;
@@ -99,32 +101,40 @@ static size_t wanted_rows(const struct head *h, size_t t, size_t begin, size_t e
     return n;
 }
 
+static void exact_blocks(struct search *z, int worker, size_t begin, size_t end)
+{
+    const struct head *h = z->h;
+    size_t rows[CHUNK_BLOCKS * BLOCK_ROWS];
+    for (size_t t = 0; t < z->n_tok; t++) {
+        size_t n = wanted_rows(h, t, begin, end, rows);
+        for (size_t i = 0; i < n; i++)
+            h->logits[t * h->stride + rows[i]] =
+                rows_logit(z, worker, t, rows[i], rows[i + 1 < n ? i + 1 : i]);
+        atomic_fetch_add(&z->n_exact, n);
+    }
+}
+
 static void exact_share(void *ctx, int worker, int n_workers)
 {
     struct search *z = ctx;
-    const struct head *h = z->h;
-    size_t begin, end, rows[CHUNK_BLOCKS * BLOCK_ROWS];
+    size_t begin, end;
     (void)n_workers;
-    while (atomic_load(&z->n_exact) <= z->most_exact && rows_take(z, &begin, &end)) {
-        for (size_t t = 0; t < z->n_tok; t++) {
-            size_t n = wanted_rows(h, t, begin, end, rows);
-            for (size_t i = 0; i < n; i++)
-                h->logits[t * h->stride + rows[i]] =
-                    rows_logit(z, worker, t, rows[i], rows[i + 1 < n ? i + 1 : i]);
-            atomic_fetch_add(&z->n_exact, n);
-        }
-    }
+    while (pool_take(&z->blocks, worker, &begin, &end))
+        for (; begin < end && atomic_load(&z->n_exact) <= z->most_exact; begin += CHUNK_BLOCKS)
+            exact_blocks(z, worker, begin, end - begin < CHUNK_BLOCKS ? end : begin + CHUNK_BLOCKS);
 }
 
 double head_search(struct head *h, size_t n_tok, bool whole, double most)
 {
     struct projector *p = h->projector;
     const double n_all = (double)(n_tok * h->w->n_rows);
-    struct search z = {.h = h, .n_tok = n_tok, .whole = whole, .most_exact = (size_t)(most * n_all),
-                       .x = project_activations(p, 2 * n_tok, h->w->n_cols, ACT_I8, 0)};
+    struct search z;
+    z.h = h, z.n_tok = n_tok, z.whole = whole;
+    z.x = project_activations(p, 2 * n_tok, h->w->n_cols, ACT_I8, 0);
+    z.most_exact = (size_t)(most * n_all);
+    atomic_init(&z.n_exact, 0);
     rows_guess(&z);
     pool_run(p->pool, least_share, &z);
-    atomic_store(&z.next, 0);
-    pool_run(p->pool, exact_share, &z);
+    rows_run(&z, exact_share);
     return (double)atomic_load(&z.n_exact) / n_all;
 }

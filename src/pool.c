@@ -119,6 +119,41 @@ void pool_run_sized(struct pool *p, uint64_t n_bytes, pool_fn *fn, void *ctx)
         pool_run(p, fn, ctx);
 }
 
+void pool_share_out(struct pool_shares *s, const struct pool *p, size_t n_items, size_t least)
+{
+    const size_t n_parts = (size_t)p->n_threads;
+    s->n_items = n_items;
+    s->least = least;
+    s->part = (n_items + n_parts * least - 1) / (n_parts * least) * least;
+    s->n_parts = p->n_threads;
+    for (size_t i = 0; i < n_parts; i++)
+        atomic_store_explicit(&s->next[i], i * s->part, memory_order_relaxed);
+}
+
+static bool take_of_part(struct pool_shares *s, size_t i, size_t *begin, size_t *end)
+{
+    const size_t last = (i + 1) * s->part < s->n_items ? (i + 1) * s->part : s->n_items;
+    *begin = atomic_load_explicit(&s->next[i], memory_order_relaxed);
+    do {
+        if (*begin >= last)
+            return false;
+        const size_t n_left = last - *begin;
+        size_t n = s->n_parts == 1 ? n_left : n_left / 2 / s->least * s->least;
+        n = n < s->least ? s->least : n;
+        *end = *begin + (n < n_left ? n : n_left);
+    } while (!atomic_compare_exchange_weak_explicit(&s->next[i], begin, *end, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+bool pool_take(struct pool_shares *s, int worker, size_t *begin, size_t *end)
+{
+    for (int i = 0; i < s->n_parts; i++)
+        if (take_of_part(s, (size_t)((worker + i) % s->n_parts), begin, end))
+            return true;
+    return false;
+}
+
 bool pool_open(struct pool **out, int n_threads, struct bitnet_error *err)
 {
     if (n_threads < 1 || n_threads > MAX_THREADS)

@@ -2,7 +2,6 @@
  * every number is computed by one thread, so their count cannot change a bit. */
 #include "src/project.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 #include "kernels/expf.h"
@@ -121,26 +120,8 @@ struct multiplying {
     struct activations x;
     const struct product *out;
     size_t n_out;
-    size_t n_blocks;    /* of all matrices together, laid end to end */
-    atomic_size_t next; /* the first block that no worker has taken */
+    struct pool_shares shares; /* of the blocks of all matrices, laid end to end */
 };
-
-/* The next share of the blocks: a large one at first, then ever smaller ones, so that a worker whose
- * core is slow or taken away for a while does not keep the others waiting. */
-static bool take_blocks(struct multiplying *z, size_t n_workers, size_t *begin, size_t *end)
-{
-    *begin = atomic_load_explicit(&z->next, memory_order_relaxed);
-    do {
-        size_t n_left = z->n_blocks - *begin;
-        size_t n = n_left / (2 * n_workers) / LEAST_BLOCKS * LEAST_BLOCKS;
-        if (n_left == 0)
-            return false;
-        n = n_workers == 1 ? n_left : n < LEAST_BLOCKS ? LEAST_BLOCKS : n;
-        *end = *begin + (n < n_left ? n : n_left);
-    } while (!atomic_compare_exchange_weak_explicit(&z->next, begin, *end, memory_order_relaxed,
-                                                    memory_order_relaxed));
-    return true;
-}
 
 /* *last: the matrix that this worker multiplied before, NULL at first. */
 static void multiply_blocks(const struct multiplying *z, size_t worker, size_t begin, size_t end,
@@ -171,7 +152,8 @@ static void multiply_share(void *ctx, int worker, int n_workers)
     struct multiplying *z = ctx;
     const struct matrix *last = NULL;
     size_t begin, end;
-    while (take_blocks(z, (size_t)n_workers, &begin, &end))
+    (void)n_workers;
+    while (pool_take(&z->shares, worker, &begin, &end))
         multiply_blocks(z, (size_t)worker, begin, end, &last);
 }
 
@@ -189,13 +171,16 @@ void project_multiply(struct projector *p, size_t n_tok, enum act_kind kind, uin
 {
     size_t n_cols = out[0].linear->w.n_cols;
     struct activations x = project_activations(p, n_tok, n_cols, kind, group);
-    struct multiplying z = {p, x, out, n_out, 0, 0};
+    struct multiplying z;
     uint64_t n_bytes = 0;
+    size_t n_blocks = 0;
     for (size_t i = 0; i < n_out; i++) {
         const struct matrix *w = &out[i].linear->w;
-        z.n_blocks += layout_blocks(w->n_rows);
+        n_blocks += layout_blocks(w->n_rows);
         n_bytes += layout_blocks(w->n_rows) * layout_block_bytes(w->encoding, w->group, n_cols);
     }
+    z.p = p, z.x = x, z.out = out, z.n_out = n_out;
+    pool_share_out(&z.shares, p->pool, n_blocks, LEAST_BLOCKS);
     pool_run_sized(p->pool, n_bytes * n_tok, multiply_share, &z);
 }
 
