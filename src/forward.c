@@ -56,29 +56,14 @@ void forward_lay_out(struct forward *f, struct arena *a, const struct model *m, 
     head_lay_out(&f->head, a, &f->projector, &m->head, o->max_logits);
 }
 
-/* One step of a layer that treats each token alone. */
-struct each_token {
+struct layer_run {
     struct forward *f;
     const struct layer *l;
     size_t layer_idx, n_tok;
-    void (*step)(const struct each_token *e, size_t t);
 };
 
-static void token_share(void *ctx, int worker, int n_workers)
-{
-    const struct each_token *e = ctx;
-    for (size_t t = (size_t)worker; t < e->n_tok; t += (size_t)n_workers)
-        e->step(e, t);
-}
-
-static void for_each_token(struct each_token *e, void (*step)(const struct each_token *, size_t))
-{
-    e->step = step;
-    pool_run_sized(e->f->pool, e->n_tok * e->f->model->shape.n_embd * sizeof(float), token_share, e);
-}
-
 /* Norms of heads, rotation, and the new position's keys and values into the cache. */
-static void rotate_and_store(const struct each_token *e, size_t t)
+static void rotate_and_store(const struct layer_run *e, size_t t)
 {
     struct forward *f = e->f;
     const struct bitnet_shape *s = &f->model->shape;
@@ -104,47 +89,58 @@ static void rotate_and_store(const struct each_token *e, size_t t)
     kv_store(&f->kv, f->kernels, e->layer_idx, f->seq[t], f->pos[t], k, f->v + t * f->kv_stride);
 }
 
-static void activate(const struct each_token *e, size_t t)
+static void rotate_share(void *ctx, int worker, int n_workers)
 {
-    struct forward *f = e->f;
-    float *gate = f->gate + t * f->ff_stride;
-    const float *up = f->up + t * f->ff_stride;
-    if (f->model->ffn_act == FFN_RELU2)
-        f->kernels->element.relu2_mul(gate, gate, up, f->model->shape.n_ff);
-    else
-        f->kernels->element.silu_mul(gate, gate, up, f->model->shape.n_ff);
+    const struct layer_run *e = ctx;
+    for (size_t t = (size_t)worker; t < e->n_tok; t += (size_t)n_workers)
+        rotate_and_store(e, t);
 }
 
-static void add_block(const struct each_token *e, size_t t)
+/* gate = act(gate) * up, columns [begin, end) */
+static void activate(void *ctx, size_t begin, size_t end)
 {
-    struct forward *f = e->f;
-    f->kernels->element.add(f->x + t * f->embd_stride, f->y + t * f->embd_stride,
-                            f->model->shape.n_embd);
+    const struct layer_run *e = ctx;
+    const struct element_kernels *el = &e->f->kernels->element;
+    for (size_t t = 0; t < e->n_tok; t++) {
+        float *gate = e->f->gate + t * e->f->ff_stride + begin;
+        const float *up = e->f->up + t * e->f->ff_stride + begin;
+        if (e->f->model->ffn_act == FFN_RELU2)
+            el->relu2_mul(gate, gate, up, end - begin);
+        else
+            el->silu_mul(gate, gate, up, end - begin);
+    }
+}
+
+/* x = x + y, columns [begin, end) */
+static void add_block(void *ctx, size_t begin, size_t end)
+{
+    const struct layer_run *e = ctx;
+    const size_t stride = e->f->embd_stride;
+    for (size_t t = 0; t < e->n_tok; t++)
+        e->f->kernels->element.add(e->f->x + t * stride + begin, e->f->y + t * stride + begin,
+                                   end - begin);
 }
 
 static void run_layer(struct forward *f, size_t layer_idx, size_t n_tok)
 {
     const struct layer *l = &f->model->layers[layer_idx];
-    struct each_token e = {f, l, layer_idx, n_tok, NULL};
+    struct layer_run e = {f, l, layer_idx, n_tok};
 
-    const struct product qkv[] = {{&l->q, f->q, f->q_stride},
+    const struct products qkv = {{{&l->q, f->q, f->q_stride},
                                   {&l->k, f->k, f->kv_stride},
-                                  {&l->v, f->v, f->kv_stride}};
-    project(&f->projector, f->x, f->embd_stride, n_tok, l->attn_norm, qkv, 3);
-    for_each_token(&e, rotate_and_store);
+                                  {&l->v, f->v, f->kv_stride}}, 3, NULL, NULL};
+    project(&f->projector, f->x, f->embd_stride, n_tok, l->attn_norm, &qkv);
+    pool_run_sized(f->pool, n_tok * f->q_stride * sizeof *f->q, rotate_share, &e);
     const struct attention_batch heads = {f->q, f->att, f->q_stride, n_tok, f->seq, f->pos};
     attention_run(&f->attention, layer_idx, &heads);
-    const struct product o = {&l->o, f->y, f->embd_stride};
-    project(&f->projector, f->att, f->q_stride, n_tok, l->attn_sub_norm, &o, 1);
-    for_each_token(&e, add_block);
+    const struct products o = {{{&l->o, f->y, f->embd_stride}}, 1, add_block, &e};
+    project(&f->projector, f->att, f->q_stride, n_tok, l->attn_sub_norm, &o);
 
-    const struct product gate_up[] = {{&l->gate, f->gate, f->ff_stride},
-                                      {&l->up, f->up, f->ff_stride}};
-    project(&f->projector, f->x, f->embd_stride, n_tok, l->ffn_norm, gate_up, 2);
-    for_each_token(&e, activate);
-    const struct product down = {&l->down, f->y, f->embd_stride};
-    project(&f->projector, f->gate, f->ff_stride, n_tok, l->ffn_sub_norm, &down, 1);
-    for_each_token(&e, add_block);
+    const struct products gate_up = {{{&l->gate, f->gate, f->ff_stride},
+                                      {&l->up, f->up, f->ff_stride}}, 2, activate, &e};
+    project(&f->projector, f->x, f->embd_stride, n_tok, l->ffn_norm, &gate_up);
+    const struct products down = {{{&l->down, f->y, f->embd_stride}}, 1, add_block, &e};
+    project(&f->projector, f->gate, f->ff_stride, n_tok, l->ffn_sub_norm, &down);
 }
 
 void forward_run(struct forward *f, const struct bitnet_input *in, size_t n_tok)

@@ -61,9 +61,9 @@ static void add_share(void *ctx, int worker, int n_workers)
 static void score_all(struct head *h, size_t n_tok)
 {
     struct linear l = {.w = *h->w};
-    struct product out = {&l, h->logits, h->stride};
+    const struct products out = {.of = {{&l, h->logits, h->stride}}, .n = 1};
     struct adding a = {h, n_tok};
-    project_multiply(h->projector, 2 * n_tok, ACT_I8, 0, &out, 1);
+    project_multiply(h->projector, 2 * n_tok, ACT_I8, 0, &out);
     pool_run_sized(h->projector->pool, 2 * n_tok * h->stride * sizeof *h->logits, add_share, &a);
 }
 
@@ -71,13 +71,13 @@ static void score_floats(struct head *h, const float *hidden, size_t hidden_stri
 {
     struct projector *p = h->projector;
     struct linear l = {.w = *h->w};
-    struct product out = {&l, h->logits, h->stride};
+    const struct products out = {.of = {{&l, h->logits, h->stride}}, .n = 1};
     size_t n = h->w->n_cols, stride = act_stride(n);
     for (size_t t = 0; t < n_tok; t++) {
         memcpy(p->f + t * stride, hidden + t * hidden_stride, n * sizeof *p->f);
         memset(p->f + t * stride + n, 0, (stride - n) * sizeof *p->f);
     }
-    project_multiply(p, n_tok, ACT_F32, 0, &out, 1);
+    project_multiply(p, n_tok, ACT_F32, 0, &out);
 }
 
 /* The largest share of rows scored whole at which a search of planes, the upper one or both, or of

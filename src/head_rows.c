@@ -154,8 +154,8 @@ void rows_guess(struct search *z)
         return;
     }
     struct linear l = {.w = *h->w};
-    struct product out = {&l, h->logits, h->stride};
-    project_multiply(p, z->n_tok, ACT_I8, 0, &out, 1);
+    const struct products out = {.of = {{&l, h->logits, h->stride}}, .n = 1};
+    project_multiply(p, z->n_tok, ACT_I8, 0, &out);
     if (!h->has_norms)
         rows_run(z, norm_share);
     h->has_norms = true;

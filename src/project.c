@@ -118,31 +118,43 @@ static void quantize(struct quantizing *z)
 struct multiplying {
     struct projector *p;
     struct activations x;
-    const struct product *out;
-    size_t n_out;
-    struct pool_shares shares; /* of the blocks of all matrices, laid end to end */
+    const struct products *out;
+    struct pool_shares shares; /* of the blocks: of one matrix and its likes, or laid end to end */
 };
 
-/* *last: the matrix that this worker multiplied before, NULL at first. */
-static void multiply_blocks(const struct multiplying *z, size_t worker, size_t begin, size_t end,
-                            const struct matrix **last)
+/* Blocks of one matrix. *last: what this worker multiplied before, NULL at first. */
+static void multiply_blocks(const struct multiplying *z, int worker, const struct product *out,
+                            size_t begin, size_t end, const struct matrix **last)
 {
     struct projector *p = z->p;
+    const struct matrix *m = &out->linear->w;
+    struct matmul job = {out->y, out->y_stride, m, &z->x, begin, end,
+                         p->scratch + (size_t)worker * matmul_scratch_bytes(p->max_cols),
+                         *last && (*last)->encoding == m->encoding && (*last)->group == m->group};
+    kernels_matmul(p->kernels, m, z->x.kind)(&job);
+    *last = m;
+}
+
+static void multiply_side_by_side(const struct multiplying *z, int worker, size_t begin, size_t end,
+                                  const struct matrix **last)
+{
+    const size_t n_rows = z->out->of[0].linear->w.n_rows, to = end * BLOCK_ROWS;
+    for (size_t i = 0; i < z->out->n; i++)
+        multiply_blocks(z, worker, &z->out->of[i], begin, end, last);
+    z->out->then(z->out->ctx, begin * BLOCK_ROWS, to < n_rows ? to : n_rows);
+}
+
+static void multiply_end_to_end(const struct multiplying *z, int worker, size_t begin, size_t end,
+                                const struct matrix **last)
+{
     size_t first = 0;
-    for (size_t i = 0; i < z->n_out; i++) {
-        const struct matrix *m = &z->out[i].linear->w;
-        size_t n_blocks = layout_blocks(m->n_rows);
+    for (size_t i = 0; i < z->out->n; i++) {
+        size_t n_blocks = layout_blocks(z->out->of[i].linear->w.n_rows);
         size_t from = begin > first ? begin - first : 0;
         size_t to = end > first ? end - first : 0;
         to = to < n_blocks ? to : n_blocks;
-        if (from < to) {
-            struct matmul job = {z->out[i].y, z->out[i].y_stride, m, &z->x, from, to,
-                                 p->scratch + worker * matmul_scratch_bytes(p->max_cols),
-                                 *last && (*last)->encoding == m->encoding &&
-                                     (*last)->group == m->group};
-            kernels_matmul(p->kernels, m, z->x.kind)(&job);
-            *last = m;
-        }
+        if (from < to)
+            multiply_blocks(z, worker, &z->out->of[i], from, to, last);
         first += n_blocks;
     }
 }
@@ -153,8 +165,12 @@ static void multiply_share(void *ctx, int worker, int n_workers)
     const struct matrix *last = NULL;
     size_t begin, end;
     (void)n_workers;
-    while (pool_take(&z->shares, worker, &begin, &end))
-        multiply_blocks(z, (size_t)worker, begin, end, &last);
+    while (pool_take(&z->shares, worker, &begin, &end)) {
+        if (z->out->then)
+            multiply_side_by_side(z, worker, begin, end, &last);
+        else
+            multiply_end_to_end(z, worker, begin, end, &last);
+    }
 }
 
 struct activations project_activations(const struct projector *p, size_t n_tok, size_t n_cols,
@@ -167,19 +183,19 @@ struct activations project_activations(const struct projector *p, size_t n_tok, 
 }
 
 void project_multiply(struct projector *p, size_t n_tok, enum act_kind kind, uint32_t group,
-                      const struct product *out, size_t n_out)
+                      const struct products *out)
 {
-    size_t n_cols = out[0].linear->w.n_cols;
-    struct activations x = project_activations(p, n_tok, n_cols, kind, group);
+    size_t n_cols = out->of[0].linear->w.n_cols;
     struct multiplying z;
     uint64_t n_bytes = 0;
     size_t n_blocks = 0;
-    for (size_t i = 0; i < n_out; i++) {
-        const struct matrix *w = &out[i].linear->w;
-        n_blocks += layout_blocks(w->n_rows);
-        n_bytes += layout_blocks(w->n_rows) * layout_block_bytes(w->encoding, w->group, n_cols);
+    for (size_t i = 0; i < out->n; i++) {
+        const struct matrix *w = &out->of[i].linear->w;
+        size_t n = layout_blocks(w->n_rows);
+        n_blocks = out->then ? n : n_blocks + n;
+        n_bytes += n * layout_block_bytes(w->encoding, w->group, n_cols);
     }
-    z.p = p, z.x = x, z.out = out, z.n_out = n_out;
+    z.p = p, z.out = out, z.x = project_activations(p, n_tok, n_cols, kind, group);
     pool_share_out(&z.shares, p->pool, n_blocks, LEAST_BLOCKS);
     pool_run_sized(p->pool, n_bytes * n_tok, multiply_share, &z);
 }
@@ -228,7 +244,8 @@ static void project_own(struct projector *p, const float *x, size_t x_stride, si
     }
     struct quantizing z = {p, scaled ? p->f : p->own, NULL, stride, n_tok, n};
     quantize(&z);
-    project_multiply(p, n_tok, act_kind(p->act), act_group(p->act), out, 1);
+    const struct products alone = {.of = {*out}, .n = 1};
+    project_multiply(p, n_tok, act_kind(p->act), act_group(p->act), &alone);
     for (size_t t = 0; l->in_bias && t < n_tok; t++) {
         float bias = 0;
         for (size_t k = 0; k < n; k++)
@@ -241,17 +258,19 @@ static void project_own(struct projector *p, const float *x, size_t x_stride, si
 }
 
 void project(struct projector *p, const float *x, size_t x_stride, size_t n_tok, const float *gain,
-             const struct product *out, size_t n_out)
+             const struct products *out)
 {
     bool shared = true;
-    for (size_t i = 0; i < n_out; i++)
-        shared = shared && !stands_alone(out[i].linear);
+    for (size_t i = 0; i < out->n; i++)
+        shared = shared && !stands_alone(out->of[i].linear);
     if (!shared) {
-        for (size_t i = 0; i < n_out; i++)
-            project_own(p, x, x_stride, n_tok, gain, &out[i]);
+        for (size_t i = 0; i < out->n; i++)
+            project_own(p, x, x_stride, n_tok, gain, &out->of[i]);
+        if (out->then)
+            out->then(out->ctx, 0, out->of[0].linear->w.n_rows);
         return;
     }
-    struct quantizing z = {p, x, gain, x_stride, n_tok, out[0].linear->w.n_cols};
+    struct quantizing z = {p, x, gain, x_stride, n_tok, out->of[0].linear->w.n_cols};
     quantize(&z);
-    project_multiply(p, n_tok, act_kind(p->act), act_group(p->act), out, n_out);
+    project_multiply(p, n_tok, act_kind(p->act), act_group(p->act), out);
 }

@@ -28,20 +28,30 @@ struct product {
     size_t y_stride; /* a multiple of 16 */
 };
 
+/* Products of one x. With `then` they have equally many rows: a worker makes the same rows of all of
+ * them, and then calls it for rows [begin, end), whose outputs are in its cache; each row comes once. */
+typedef void project_then(void *ctx, size_t begin, size_t end);
+struct products {
+    struct product of[3];
+    size_t n;
+    project_then *then; /* NULL: nothing */
+    void *ctx;
+};
+
 void project_lay_out(struct projector *p, struct arena *a, size_t n_threads, size_t max_tok,
                      size_t max_cols);
 /* Can these activations meet every matrix of the model? Fails naming the pair that cannot. */
 bool project_check(const struct model *m, const struct kernels *k, enum bitnet_act act,
                    struct bitnet_error *err);
 
-/* out[i].y = out[i].linear * quantized(norm(x)) for tokens x[t * x_stride]; gain NULL: no norm. */
+/* y = linear * quantized(norm(x)) for each of out and tokens x[t * x_stride]; gain NULL: no norm. */
 void project(struct projector *p, const float *x, size_t x_stride, size_t n_tok, const float *gain,
-             const struct product *out, size_t n_out);
+             const struct products *out);
 /* The step after quantizing, for a caller that has filled the buffers itself: what stands in them,
  * and its products with every matrix. */
 struct activations project_activations(const struct projector *p, size_t n_tok, size_t n_cols,
                                        enum act_kind kind, uint32_t group);
 void project_multiply(struct projector *p, size_t n_tok, enum act_kind kind, uint32_t group,
-                      const struct product *out, size_t n_out);
+                      const struct products *out);
 
 #endif
