@@ -78,38 +78,43 @@ static struct patterns patterns(void)
     };
 }
 
-/* A table of four activations, or of four and four. */
-INLINE void store_table(uint8_t *to, const struct pattern *p, int32_t q, const struct pattern *p2,
-                        int32_t q2)
+/* acc + the entries that four activations, the same in each dword of q, make. */
+INLINE struct pattern count(struct pattern acc, struct pattern p, __m512i q)
 {
-    __m512i low = dot_add(_mm512_setzero_si512(), p->low, _mm512_set1_epi32(q));
-    __m512i high = dot_add(_mm512_setzero_si512(), p->high, _mm512_set1_epi32(q));
-    if (p2) {
-        low = dot_add(low, p2->low, _mm512_set1_epi32(q2));
-        high = dot_add(high, p2->high, _mm512_set1_epi32(q2));
-    }
-    _mm512_store_si512(to, _mm512_packs_epi32(low, high));
+    return (struct pattern){dot_add(acc.low, p.low, q), dot_add(acc.high, p.high, q)};
+}
+
+INLINE void store_table(uint8_t *to, struct pattern sums)
+{
+    _mm512_store_si512(to, _mm512_packs_epi32(sums.low, sums.high));
 }
 
 /* A token's tables for two lines, 32 columns; those of LOOKED_UP tokens alternate. */
-static void make_tables(uint8_t *to, const struct patterns *p, const int8_t *q)
+INLINE void make_tables(uint8_t *to, const struct patterns *p, const int8_t *q)
 {
     const __m128i by_byte = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const size_t step = LOOKED_UP * TABLE_BYTES;
-    for (int line = 0; line < 2; line++) {
-        int32_t d[4]; /* d[i]: columns i, 4 + i, 8 + i, 12 + i, the four codes of byte i */
-        __m128i x = _mm_loadu_si128((const __m128i *)(q + 16 * line));
-        _mm_storeu_si128((__m128i *)d, _mm_shuffle_epi8(x, by_byte));
-        for (int i = 0; i < 4; i += 2, to += 3 * step) {
-            store_table(to, &p->first, d[i], NULL, 0);
-            store_table(to + step, &p->second[0], d[i], &p->second[1], d[i + 1]);
-            store_table(to + 2 * step, &p->third, d[i + 1], NULL, 0);
+    const struct pattern none = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    UNROLL for (int line = 0; line < 2; line++)
+    {
+        /* dword i: columns i, 4 + i, 8 + i, 12 + i, the four codes of byte i */
+        const __m128i x =
+            _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(q + 16 * line)), by_byte);
+        UNROLL for (int w = 0; w < 2; w++)
+        {
+            const __m128i d = w ? _mm_unpackhi_epi64(x, x) : x;
+            const __m512i even = _mm512_broadcastd_epi32(d);
+            const __m512i odd = _mm512_broadcastd_epi32(_mm_srli_si128(d, 4));
+            store_table(to, count(none, p->first, even));
+            store_table(to + step, count(count(none, p->second[0], even), p->second[1], odd));
+            store_table(to + 2 * step, count(none, p->third, odd));
+            to += 3 * step;
         }
     }
     const int8_t last[4] = {q[13], q[15], q[29], q[31]};
     int32_t rest;
     memcpy(&rest, last, sizeof rest);
-    store_table(to, &p->rest, rest, NULL, 0);
+    store_table(to, count(none, p->rest, _mm512_set1_epi32(rest)));
 }
 
 /* Four activations in every dword. As assembly, because clang takes the instruction for floats,
@@ -242,19 +247,40 @@ struct part {
     size_t slice_bytes;
 };
 
+/* The sum of a token's activations. */
+static int32_t sum_of(const struct activations *x, size_t t)
+{
+    const int32_t *sum32 = x->sum32 + t * (x->q_stride / 32);
+    const size_t n = (x->n_cols + 31) / 32;
+    __m512i sum = _mm512_setzero_si512();
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 some = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : 0xffff;
+        sum = _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(some, sum32 + i));
+    }
+    return _mm512_reduce_add_epi32(sum);
+}
+
+/* Tables of a slice, of whose tokens q is the first that is looked up. */
+static void make_slice(uint8_t *to, const struct patterns *p, const int8_t *q, size_t q_stride,
+                       size_t n_lines)
+{
+    for (size_t i = 0; i < n_lines; i += 2, to += PAIR_TABLES * TABLE_BYTES) {
+        UNROLL for (int t = 0; t < LOOKED_UP; t++)
+        {
+            make_tables(to + t * TABLE_BYTES, p, q + (size_t)t * q_stride + 16 * i);
+        }
+    }
+}
+
 static void make_part(const struct part *p, const struct runs *r, const struct matmul *m)
 {
+    const struct activations *x = m->x;
     const struct patterns of = patterns();
-    for (size_t t = 0; t < p->n_tok; t++) {
-        const size_t slice = t / SLICE_TOK, looked_up = t % SLICE_TOK - DOTS;
-        const int8_t *q = m->x->q + (p->t0 + t) * m->x->q_stride;
-        p->start[t] = -run_sum(r, m->x, p->t0 + t, 0);
-        if (t % SLICE_TOK < DOTS)
-            continue;
-        uint8_t *to = p->tables + slice * p->slice_bytes + looked_up * TABLE_BYTES;
-        for (size_t i = 0; i < r->last_lines / 2; i++)
-            make_tables(to + i * PAIR_TABLES * TABLE_BYTES, &of, q + 32 * i);
-    }
+    for (size_t t = 0; t < p->n_tok; t++)
+        p->start[t] = -sum_of(x, p->t0 + t);
+    for (size_t t = 0; t < p->n_tok; t += SLICE_TOK)
+        make_slice(p->tables + t / SLICE_TOK * p->slice_bytes, &of,
+                   x->q + (p->t0 + t + DOTS) * x->q_stride, x->q_stride, r->last_lines);
 }
 
 static void multiply_part(const struct part *p, const struct runs *r, const struct matmul *m)

@@ -10,6 +10,15 @@
  * blocks at a time, or multiply four unpacked ones. */
 enum { LEAST_BLOCKS = 4 };
 
+/* Beyond so many tokens kernels may make tables of them anew for each share. */
+enum { MANY_TOK = 16, LEAST_BLOCKS_MANY = 16 };
+
+static size_t least_blocks(size_t n_blocks, size_t n_threads, size_t n_tok)
+{
+    const bool many = n_tok > MANY_TOK && n_blocks / n_threads >= 4 * LEAST_BLOCKS_MANY;
+    return many ? LEAST_BLOCKS_MANY : LEAST_BLOCKS;
+}
+
 static uint32_t act_group(enum bitnet_act act)
 {
     return act == BITNET_ACT_I8_G32 ? 32 : act == BITNET_ACT_I8_G128 ? 128 : 0;
@@ -196,7 +205,8 @@ void project_multiply(struct projector *p, size_t n_tok, enum act_kind kind, uin
         n_bytes += n * layout_block_bytes(w->encoding, w->group, n_cols);
     }
     z.p = p, z.out = out, z.x = project_activations(p, n_tok, n_cols, kind, group);
-    pool_share_out(&z.shares, p->pool, n_blocks, LEAST_BLOCKS);
+    pool_share_out(&z.shares, p->pool, n_blocks,
+                   least_blocks(n_blocks, (size_t)pool_threads(p->pool), n_tok));
     pool_run_sized(p->pool, n_bytes * n_tok, multiply_share, &z);
 }
 
