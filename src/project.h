@@ -28,8 +28,9 @@ struct product {
     size_t y_stride; /* a multiple of 16 */
 };
 
-/* Products of one x. With `then` they have equally many rows: a worker makes the same rows of all of
- * them, and then calls it for rows [begin, end), whose outputs are in its cache; each row comes once. */
+/* Products of one x. With `then` they have equally many rows: a worker makes the same rows of all
+ * of them, and then calls it for rows [begin, end), whose outputs are in its cache. Every row comes
+ * once. */
 typedef void project_then(void *ctx, size_t begin, size_t end);
 struct products {
     struct product of[3];

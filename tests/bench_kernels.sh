@@ -24,6 +24,7 @@ fails() { # exit status, what stderr says, options...
 
 tiers=$($BITNET --version -v | sed -n 's/^tiers: *//p')
 best=${tiers##* }
+case $best in zen4) best=avx512 ;; esac # has no such kernels of its own
 $BITNET bench kernels --json --seconds 0.001 -t 1 --kernel i8_i8,b1_sign --tier "$best" \
     >"$dir/json" 2>"$dir/err"
 check "exit status" [ $? -eq 0 ]
