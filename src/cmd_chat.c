@@ -332,6 +332,19 @@ static bool load_line(struct chat *c, const char *path, size_t number, const cha
     return good;
 }
 
+/* A chat that was saved with a system message keeps it; others begin with that of this one. */
+static bool lead_with_system(struct chat *c, struct bitnet_error *err)
+{
+    if (c->system == NULL || (c->n_messages > 0 && c->messages[0].role == ROLE_SYSTEM))
+        return true;
+    if (!add_message(c, ROLE_SYSTEM, c->system, strlen(c->system), err))
+        return false;
+    struct message first = c->messages[c->n_messages - 1];
+    memmove(c->messages + 1, c->messages, (c->n_messages - 1) * sizeof first);
+    c->messages[0] = first;
+    return true;
+}
+
 /* All or nothing: on an error the chat is what it was. */
 static bool load(struct chat *c, const char *path, struct bitnet_error *err)
 {
@@ -348,6 +361,7 @@ static bool load(struct chat *c, const char *path, struct bitnet_error *err)
         good = load_line(c, path, ++number, line, n, err);
         at += n + 1;
     }
+    good = good && lead_with_system(c, err);
     buffer_free(&text);
     struct message *now = c->messages;
     size_t n_now = c->n_messages, n_now_alloc = c->n_alloc;

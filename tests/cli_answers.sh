@@ -209,6 +209,15 @@ check 'saved roles' test "$has_role" -eq 2
 printf '/load %s\n/save %s\n' "$work/saved" "$work/saved2" >"$work/turns"
 in=$work/turns bn chat
 same 'load and save' "$work/saved" "$work/saved2"
+in=$work/turns bn chat --system 'Be kind.'
+check 'a loaded chat gets the system message' \
+    test "$(head -n 1 "$work/saved2")" = '{"role":"system","content":"Be kind."}'
+sed 1d "$work/saved2" >"$work/loaded"
+same 'before its own messages' "$work/saved" "$work/loaded"
+cp "$work/saved2" "$work/with_system"
+printf '/load %s\n/save %s\n' "$work/with_system" "$work/saved2" >"$work/turns"
+in=$work/turns bn chat --system 'Be brief.'
+same 'and keeps the one it has' "$work/with_system" "$work/saved2"
 printf '%s\nThen\nAnd\n' "$story" >"$work/turns"
 in=$work/turns bn chat -n 12 -v
 check 'what was read is not read again' test "$(grep -c 'read 3 of' "$err")" -ge 1
