@@ -59,7 +59,7 @@ static const struct gguf_fault {
     {CUT, "", "", 5000, "cut short in its header"},
     {CUT, "", "", 100000, "bytes of"},
     {CUT, "", "", 400000, "are missing"},
-    {BYTE, "", "X", 0, "not a GGUF file"},
+    {BYTE, "", "X", 0, "neither a .bnp nor a GGUF file"},
     {BYTE, "", "FUGG", 0, "big-endian"},
     {BYTE, "", "tjgg", 0, "before GGUF"},
     {BYTE, "", "PK\x03\x04", 0, "zip file"},
