@@ -23,11 +23,8 @@
 #include "kernels/avx512_ternary.h"
 
 enum {
-    /* Up to here lines are unpacked into registers, for SLICE_TOK at a time; above, into bytes,
-     * which costs as much as multiplying by 14 tokens. On Zen 4 the first uses ports that vpdpbusd
-     * leaves free, and t2 reaches 95 % of its peak. */
-    T2_FUSED_TOK = 96,
-    T1_6_FUSED_TOK = 32,
+    FUSED_TOK = 32, /* up to here lines are unpacked into registers, for SLICE_TOK at a time; above,
+                     * into bytes, which costs as much as multiplying by 14 tokens */
     SLICE_TOK = 4,
     CHUNK_TOK = 512, /* tokens whose sums of activations are kept */
 };
@@ -211,7 +208,7 @@ static void unpack_t1_6(uint8_t *codes, const uint8_t *lines, size_t n, const vo
 
 void avx512_t2_i8(const struct matmul *m)
 {
-    if (m->x->n_tok <= T2_FUSED_TOK) {
+    if (m->x->n_tok <= FUSED_TOK) {
         fused(m, false);
         return;
     }
@@ -221,7 +218,7 @@ void avx512_t2_i8(const struct matmul *m)
 
 static void t1_6_i8(const struct matmul *m)
 {
-    if (m->x->n_tok <= T1_6_FUSED_TOK) {
+    if (m->x->n_tok <= FUSED_TOK) {
         fused(m, true);
         return;
     }
