@@ -1,4 +1,4 @@
-/* avx512_ternary.h: what the tier above takes over where its own way has no use. */
+/* avx512_ternary.h: t2 of this tier; the one above leaves to it what its own way does not fit. */
 #ifndef KERNELS_AVX512_TERNARY_H
 #define KERNELS_AVX512_TERNARY_H
 

@@ -44,12 +44,12 @@ static void fill_scalar(struct kernels *k)
 /* AMD's family 25 holds Zen 3, which has no AVX-512, and Zen 4. */
 static bool is_zen4(void)
 {
-    uint32_t a, b, c, d, family;
+    uint32_t a, b, c, d;
     if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_AMD_ebx || c != signature_AMD_ecx ||
-        d != signature_AMD_edx || !__get_cpuid(1, &a, &b, &c, &d))
+        d != signature_AMD_edx || !__get_cpuid(1, &a, &b, &c, &d)) {
         return false;
-    family = (a >> 8 & 15) + (a >> 20 & 255);
-    return family == 25;
+    }
+    return (a >> 8 & 15) + (a >> 20 & 255) == 25;
 }
 
 uint32_t cpu_features(void)

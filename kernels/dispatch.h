@@ -28,7 +28,7 @@ enum cpu_feature {
 uint32_t cpu_features(void);
 /* The features among those claimed whose instructions also run here. */
 uint32_t cpu_confirmed(uint32_t claimed);
-/* Name of the best tier of this architecture that these features allow. */
+/* Name of the fastest tier of this architecture on a CPU with these features. */
 const char *kernels_best_tier(uint32_t features);
 /* Scalar entries, then those of every tier up to the named one; false: no such tier. Whether the
  * machine can run them is not asked. */

@@ -56,6 +56,7 @@ void forward_lay_out(struct forward *f, struct arena *a, const struct model *m, 
     head_lay_out(&f->head, a, &f->projector, &m->head, o->max_logits);
 }
 
+/* What the steps of a layer between its products get. */
 struct layer_run {
     struct forward *f;
     const struct layer *l;

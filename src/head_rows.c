@@ -7,8 +7,6 @@
 
 #include "kernels/i8x2.h"
 
-enum { LEAST_BLOCKS = 4 }; /* as products are shared, so that each worker meets rows it has made */
-
 void rows_run(struct search *z, pool_fn *fn)
 {
     struct pool *pool = z->h->projector->pool;

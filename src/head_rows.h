@@ -12,12 +12,13 @@ struct search {
     struct activations x; /* rows t and n_tok + t: the terms of token t */
     size_t n_tok;
     bool whole;            /* the first term meets whole values, not the upper plane of i8x2 */
-    struct pool_shares blocks;
+    struct pool_shares blocks; /* of rows_run */
     size_t most_exact;     /* logits to score whole, then the search is given up */
     atomic_size_t n_exact; /* those scored so far */
 };
 
-/* All blocks of the head for the workers of a run of fn, with z as its context. */
+/* All blocks of the head for the workers of a run of fn, with z as its context: to each worker
+ * first those whose rows it makes of a product. */
 void rows_run(struct search *z, pool_fn *fn);
 
 /* z->h->logits[t][row] = a guess at every logit, and what bounds are made of. */

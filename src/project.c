@@ -6,10 +6,6 @@
 
 #include "kernels/expf.h"
 
-/* Of 16 rows each: some tens of KiB of weights, against 0.1 us for taking them. Kernels walk two
- * blocks at a time, or multiply four unpacked ones. */
-enum { LEAST_BLOCKS = 4 };
-
 enum { FETCH_BYTES = 64 << 10 }; /* of activations; a part of the second cache */
 
 /* Beyond so many tokens kernels may make tables of them anew for each share. */

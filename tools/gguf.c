@@ -216,8 +216,9 @@ static bool check_magic(struct cursor *c, uint64_t *n_tensors, uint64_t *n_kvs)
         return fail(c->err, BITNET_BAD, "%s: GGML format from before GGUF; fetch a GGUF file",
                     path);
     if (memcmp(magic, "GGUF", 4) != 0)
-        return fail(c->err, BITNET_BAD, "%s: neither a .bnp nor a GGUF file: starts with %02x %02x %02x %02x",
-                    path, magic[0], magic[1], magic[2], magic[3]);
+        return fail(c->err, BITNET_BAD,
+                    "%s: neither a .bnp nor a GGUF file: starts with %02x %02x %02x %02x", path,
+                    magic[0], magic[1], magic[2], magic[3]);
     if (!take_u32(c, &version))
         return false;
     if (version == 0x02000000 || version == 0x03000000)
