@@ -44,6 +44,10 @@ check "the text has four rows" [ "$(grep -c '^i8_i8 ' "$dir/text")" -eq 4 ]
 check "and says where" grep -q "load average" "$dir/text"
 check "unknown kernel" fails 2 "nonsense" --kernel nonsense
 check "unknown tier" fails 2 "no tier 'mmx'" --tier mmx
+highest=$($BITNET --version -v | sed -n 's/^tiers: .* //p')
+if [ "$highest" = zen4 ]; then
+    check "a lower tier's kernel" fails 2 "code of its own" --tier zen4 --kernel b1_sign
+fi
 check "no threads" fails 2 "1..256" -t 0
 check "half a number" fails 2 "1..256" -t 1,x
 echo "$n_passed passed, $n_failed failed, 0 skipped"

@@ -122,25 +122,34 @@ static bool measure_kernel(struct bench *b, const struct kernel_row *row, const 
     return true;
 }
 
+/* A tier's own code for the row; NULL where it has that of the tier below. Below scalar is NULL. */
+static matmul_fn *own_entry(const struct kernel_row *row, const char *tier, const char *below)
+{
+    struct kernels k;
+    kernels_fill(&k, tier);
+    matmul_fn *fn = entry_of(&k, row);
+    if (below) {
+        kernels_fill(&k, below);
+        fn = fn == entry_of(&k, row) ? NULL : fn;
+    }
+    return fn;
+}
+
 /* The row in every tier that has code of its own for it. Scalar is the specification and not made
  * for speed: it is timed when it is asked for, or alone. */
 static bool measure_row(struct bench *b, const struct kernel_row *row)
 {
     const struct bench_weights *w = &b->weights;
     bool usable, same = w->bytes && w->encoding == row->encoding && w->group == row->group;
-    const char *tier;
-    matmul_fn *before = NULL;
+    const char *tier, *below = NULL;
     size_t n_tiers = 0;
     while (kernels_tier(n_tiers, &usable) && usable) {
         n_tiers++;
     }
-    for (size_t i = 0; (tier = kernels_tier(i, &usable)) != NULL && usable; i++) {
-        struct kernels k;
-        kernels_fill(&k, tier);
-        matmul_fn *fn = entry_of(&k, row);
-        bool own = fn && fn != before && (i > 0 || b->only_tier || n_tiers == 1);
-        before = fn;
-        if (!own || !listed(b->only_tier, tier)) {
+    for (size_t i = 0; (tier = kernels_tier(i, &usable)) != NULL && usable; below = tier, i++) {
+        matmul_fn *fn = own_entry(row, tier, below);
+        bool timed = fn && (i > 0 || b->only_tier || n_tiers == 1);
+        if (!timed || !listed(b->only_tier, tier)) {
             continue;
         }
         if (!same) {
@@ -229,7 +238,21 @@ static bool open_pools(struct bench *b, const char *list)
     return true;
 }
 
-/* Every name of a list must be one that there is. */
+/* Does one of the tiers have code of its own for one of the kernels? */
+static bool has_rows(const struct bench *b)
+{
+    const char *tier, *below = NULL;
+    bool usable, any = false;
+    for (size_t t = 0; (tier = kernels_tier(t, &usable)) != NULL && usable; below = tier, t++) {
+        for (size_t i = 0; i < N_KERNELS && listed(b->only_tier, tier); i++) {
+            any = any || (listed(b->only_kernel, kernel_rows[i].name) &&
+                          own_entry(&kernel_rows[i], tier, below));
+        }
+    }
+    return any;
+}
+
+/* Every name of a list must be one that there is, and both lists together must name something. */
 static bool check_names(struct bench *b)
 {
     char why[256], note[256], word[64];
@@ -250,6 +273,10 @@ static bool check_names(struct bench *b)
             return fail(&b->err, BITNET_USAGE, "--kernel '%s': the table's first column has the "
                         "names", word);
         }
+    }
+    if (!has_rows(b)) {
+        return fail(&b->err, BITNET_USAGE, "--tier %s: no code of its own for --kernel %s, a lower "
+                    "tier's is used; leave out --tier", b->only_tier, b->only_kernel);
     }
     return true;
 }
